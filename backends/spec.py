@@ -1,0 +1,32 @@
+"""What one replica is told before it starts. Plain data: importing this pulls in neither gRPC nor asyncio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSpec:
+    """Everything a replica needs to know, from the command line or from its supervisor.
+
+    Attributes:
+        id: The replica's name in its cluster (`r1`); goes out on every call as metadata.
+        registry: Folder to announce the record in, absolute; None announces nowhere.
+        host: Address to bind and, unless `advertise` is given, to announce.
+        port: Port to bind; 0 takes any free one. Never shared with another process.
+        advertise: host or host:port to announce instead of the bound one (containers); None for the bound one.
+        service: `package.module:function` that registers the user's servicers on a server; None serves the Greeter.
+        linger_s: Seconds between withdrawing the record and refusing new calls, so that clients hear of it first.
+        grace_s: Seconds that calls in flight may take to finish once the server stops.
+        metadata: Further strings for the record's Metadata (`zone`, `version`, …), as sorted pairs.
+    """
+
+    id: str
+    registry: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    advertise: str | None = None
+    service: str | None = None
+    linger_s: float = 0.3
+    grace_s: float = 5.0
+    metadata: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,1 @@
+"""The `lbdemo` command: one module for each subcommand, imported when it is run."""

@@ -1,0 +1,42 @@
+"""What every subcommand shares: the failure that ends a command, and the `--cluster` option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+class Failure(Exception):  # noqa: N818 -- it reads as what it is: the command failed, and this is the line that says why
+    """An action failed: one line that says what is wrong and what to do, and the exit code."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def _cluster_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not _CLUSTER.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is no cluster name: use 1 to 32 of a-z, 0-9 and '-', with a letter or digit at both ends."
+        )
+    return value
+
+
+def cluster_option(function: F) -> F:
+    """`--cluster NAME`, checked: the name becomes a folder's name."""
+    return click.option(
+        "--cluster",
+        default="default",
+        show_default=True,
+        metavar="NAME",
+        envvar="LBDEMO_CLUSTER",
+        callback=_cluster_name,
+        help="Which cluster; several can run at once.",
+    )(function)

@@ -1,0 +1,1 @@
+"""Resolution: targets and registries in, live endpoints out, fed to gRPC core as xDS."""

@@ -1,0 +1,99 @@
+"""The nouns of resolution: Endpoint, Health, Snapshot. Immutable values; equality means nothing changed."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass, replace
+
+
+class Health(enum.Enum):
+    """What is known of an endpoint's health. Only HEALTHY and UNKNOWN endpoints get calls.
+
+    UNKNOWN means that nobody checks; an endpoint that is checked and has not answered yet is UNHEALTHY.
+    """
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether a load-balancing policy may pick an endpoint in this state."""
+        return self in (Health.UNKNOWN, Health.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """One address at which the service is served, as discovery tells it.
+
+    Attributes:
+        host: A literal IPv4 or IPv6 address, without brackets: xDS takes no names.
+        port: 1 to 65535.
+        id: Name of the replica behind it, "" where the registry does not tell.
+        weight: Relative share, at least 1. round_robin ignores it.
+        zone: Locality name, "" where the registry does not tell.
+        metadata: Further strings of the record as sorted pairs (`version`, …).
+        health: UNKNOWN until a health monitor has joined its word.
+
+    Raises:
+        ValueError: A field is outside its range; the message names the field and the value.
+    """
+
+    host: str
+    port: int
+    id: str = ""
+    weight: int = 1
+    zone: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+    health: Health = Health.UNKNOWN
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ValueError(f"host {self.host!r} is not an IPv4 or IPv6 address") from None
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port {self.port} is not between 1 and 65535")
+        if self.weight < 1:
+            raise ValueError(f"weight {self.weight} is below 1")
+
+    @classmethod
+    def at(cls, address: str, *, id: str = "") -> Endpoint:
+        """The endpoint at `host:port` or `[host]:port`.
+
+        Raises:
+            ValueError: The address is not of that form.
+        """
+        host, colon, port = address.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or (":" in host) != host.startswith("["):
+            raise ValueError(f"{address!r} is not host:port (IPv6 as [host]:port)")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port), id=id)
+
+    @property
+    def address(self) -> str:
+        """`host:port`, with brackets around an IPv6 host: what a gRPC target takes."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def with_health(self, health: Health) -> Endpoint:
+        """The same endpoint in another state of health."""
+        return replace(self, health=health)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All endpoints of one target at one moment.
+
+    Attributes:
+        endpoints: Sorted, addresses unique, each with its health. Empty is a fact like any other.
+        version: Text that is new for every change and never used again, in any process.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    version: str
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The addresses that may get calls now."""
+        return frozenset(e.address for e in self.endpoints if e.health.takes_calls)

@@ -1,0 +1,1 @@
+"""The xDS bridge: snapshots as resources, subscriptions as values, one gRPC module."""
