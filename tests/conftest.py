@@ -1,0 +1,66 @@
+"""What every test gets without asking: an environment of its own, and a check that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+_FAILED = pytest.StashKey[bool]()
+# Whoever runs the tests may have any of these set; none may change what a test sees.
+_FOREIGN_PREFIXES = ("LBDEMO_", "GRPC_", "XDG_")
+_FOREIGN = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "PYTHONWARNINGS", "PYTHONPATH"}
+
+
+def pytest_configure() -> None:
+    """Clear the environment once, before fixtures of any scope run."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN_PREFIXES) or name in _FOREIGN or name.lower().endswith("_proxy"):
+            del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that a test failed: its traceback keeps objects alive, and what it leaves is no news."""
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pytests_own_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have pytest make its folder now: a test's `tmp_path` outlives the test, its temporary folder does not."""
+    tmp_path_factory.getbasetemp()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _pytests_own_folder: None
+) -> Iterator[None]:
+    """A state folder and a temporary folder of the test's own, and the check that nothing is left when it is over.
+
+    The folders stand in /tmp under a short name: the path of a unix socket has 107 bytes at most.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
+    state, temporary = folder / "s", folder / "t"
+    temporary.mkdir()
+    monkeypatch.setenv("LBDEMO_STATE_DIR", str(state))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    before = leaks.Held.now()
+    try:
+        yield
+        if not request.node.stash.get(_FAILED, False):
+            leaks.expect_nothing_left(before, empty=temporary, strays_in=folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
