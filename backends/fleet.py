@@ -1,0 +1,279 @@
+"""Which replicas should run and what is to be done about it: values and plain functions, no process and no clock here.
+
+Events change the fleet (`started`, `serving`, `exited`, …); `decide` then says what to do and when to look again.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MIN_REPLICAS = 1
+MAX_REPLICAS = 1000
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 10.0
+HEALTHY_S = 10.0
+"""After this long in service a death counts as the first one again."""
+
+STILLBORN_MAX = 3
+"""Deaths in a row before serving, after which a replica counts as unable to start."""
+
+STARTING_MAX = 16
+"""How many replicas may be starting at once: a machine asked for hundreds of them stays usable."""
+
+EXIT_CANNOT_START = 3
+
+
+class Phase(enum.Enum):
+    """Where a replica is in its life; the names are those of `lbdemo.v1.Phase`."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    BACKING_OFF = "backing off"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One replica of the fleet.
+
+    Attributes:
+        number: 1 for r1, …
+        phase: Where it is in its life.
+        address: host:port while it serves or drains, else "".
+        pid: Its process; 0 when none runs or it is not known yet.
+        started_at: When its process started; 0 when none runs.
+        serving_at: When it began to serve; None when it does not, or has not yet.
+        restarts: How often it was started again.
+        deaths: Deaths in a row, none of them after `HEALTHY_S` in service.
+        stillborn: Deaths in a row before serving.
+        due_at: BACKING_OFF: when to start it again. Retiring: when to kill it.
+        retiring: It was told to stop for good.
+        doomed: It said itself that it cannot start.
+        reason: One line: why it is BACKING_OFF or FAILED.
+    """
+
+    number: int
+    phase: Phase = Phase.STARTING
+    address: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+    serving_at: float | None = None
+    restarts: int = 0
+    deaths: int = 0
+    stillborn: int = 0
+    due_at: float = 0.0
+    retiring: bool = False
+    doomed: bool = False
+    reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """The replica's name in its cluster."""
+        return f"r{self.number}"
+
+    @property
+    def has_process(self) -> bool:
+        """Whether a process runs, or was asked for."""
+        return self.phase in (Phase.STARTING, Phase.RUNNING, Phase.DRAINING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """All replicas of a cluster, and how many there should be.
+
+    Attributes:
+        wanted: How many there should be.
+        members: In the order of their numbers, which are unique.
+        stopping: Everything is to end; nothing starts any more.
+        drain_limit_s: How long a retiring replica may take before it is killed.
+    """
+
+    wanted: int
+    members: tuple[Member, ...] = ()
+    stopping: bool = False
+    drain_limit_s: float = 8.0
+
+    def find(self, id: str) -> Member | None:
+        """The member of that name."""
+        return next((m for m in self.members if m.id == id), None)
+
+    @property
+    def serving(self) -> int:
+        """How many are in service."""
+        return sum(m.phase is Phase.RUNNING for m in self.members)
+
+    @property
+    def settled(self) -> bool:
+        """Whether exactly the wanted replicas are there and all of them serve."""
+        return len(self.members) == self.wanted == self.serving
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a process for the replica."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell the replica's process to drain and end."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End the replica's process at once: it had its time to drain."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now.
+
+    Attributes:
+        fleet: The fleet once `actions` are under way.
+        actions: In this order.
+        wake_at: When to decide again although nothing happened; None for never.
+    """
+
+    fleet: Fleet
+    actions: tuple[Start | Drain | Kill, ...]
+    wake_at: float | None
+
+
+def backoff_s(deaths: int) -> float:
+    """Seconds between a death and the next start: 0.1 after the first of a row, doubled each time, at most 10."""
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(deaths - 1, 30))
+
+
+def scaled(fleet: Fleet, wanted: int) -> Fleet:
+    """Another number is wanted. What had FAILED gets another try: somebody asked.
+
+    Raises:
+        ValueError: The number is outside 1 to 1000.
+    """
+    if not MIN_REPLICAS <= wanted <= MAX_REPLICAS:
+        raise ValueError(f"{wanted} replicas: {MIN_REPLICAS} to {MAX_REPLICAS} are possible")
+    fresh = (
+        Member(number=m.number, phase=Phase.BACKING_OFF, restarts=m.restarts) if m.phase is Phase.FAILED else m
+        for m in fleet.members
+    )
+    return replace(fleet, wanted=wanted, members=tuple(fresh))
+
+
+def stopped(fleet: Fleet) -> Fleet:
+    """Everything is to end."""
+    return replace(fleet, stopping=True)
+
+
+def started(fleet: Fleet, id: str, *, pid: int, now: float) -> Fleet:
+    """The replica's process was started."""
+    return _change(fleet, id, lambda m: replace(m, pid=pid, started_at=now))
+
+
+def serving(fleet: Fleet, id: str, *, address: str, now: float) -> Fleet:
+    """The replica answers calls at `address`. Late news of one that already drains changes its address only."""
+
+    def change(member: Member) -> Member:
+        if member.phase is not Phase.STARTING:
+            return replace(member, address=address)
+        return replace(member, phase=Phase.RUNNING, address=address, serving_at=now, stillborn=0, reason="")
+
+    return _change(fleet, id, change)
+
+
+def draining(fleet: Fleet, id: str) -> Fleet:
+    """The replica drains, on our word or somebody else's."""
+    return _change(fleet, id, lambda m: replace(m, phase=Phase.DRAINING) if m.has_process else m)
+
+
+def cannot_start(fleet: Fleet, id: str, *, reason: str) -> Fleet:
+    """The replica said that it cannot start; its process is about to end."""
+    return _change(fleet, id, lambda m: replace(m, doomed=True, reason=reason))
+
+
+def exited(fleet: Fleet, id: str, *, code: int | None, why: str, now: float) -> Fleet:
+    """The replica's process ended.
+
+    Args:
+        fleet: The fleet before.
+        id: Whose process it was.
+        code: Its exit code; None when a signal ended it or it could not even be forked.
+        why: One line that tells how it ended.
+        now: The clock.
+    """
+    member = fleet.find(id)
+    if member is None:
+        return fleet
+    if member.retiring or fleet.stopping:
+        return replace(fleet, members=tuple(m for m in fleet.members if m.id != id))
+    served_s = now - member.serving_at if member.serving_at is not None else None
+    deaths = 1 if served_s is not None and served_s >= HEALTHY_S else member.deaths + 1
+    stillborn = member.stillborn + 1 if served_s is None else 0
+    after = Member(number=member.number, restarts=member.restarts, deaths=deaths, stillborn=stillborn)
+    if member.doomed or (served_s is None and code == EXIT_CANNOT_START):
+        after = replace(after, phase=Phase.FAILED, reason=member.reason if member.doomed else why)
+    elif stillborn >= STILLBORN_MAX:
+        after = replace(after, phase=Phase.FAILED, reason=f"{why}, {stillborn} times in a row before serving")
+    else:
+        after = replace(after, phase=Phase.BACKING_OFF, reason=why, due_at=now + backoff_s(deaths))
+    return _change(fleet, id, lambda _: after)
+
+
+def decide(fleet: Fleet, now: float) -> Decision:
+    """What to do about the fleet as it is: retire what is too much, start what is missing, kill what overstays."""
+    wanted = 0 if fleet.stopping else fleet.wanted
+    members = {m.number: m for m in fleet.members}
+    actions: list[Start | Drain | Kill] = []
+
+    surplus = [n for n in sorted(members) if not members[n].retiring][wanted:]
+    for number in reversed(surplus):
+        member = members[number]
+        if not member.has_process:
+            del members[number]
+            continue
+        # A replica that drains already is not told twice: to it a second signal means "at once".
+        if member.phase is not Phase.DRAINING:
+            actions.append(Drain(member.id))
+        members[number] = replace(member, phase=Phase.DRAINING, retiring=True, due_at=now + fleet.drain_limit_s)
+
+    for number, member in sorted(members.items()):
+        if member.retiring and member.due_at <= now:
+            actions.append(Kill(member.id))
+            members[number] = replace(member, due_at=now + fleet.drain_limit_s)
+
+    slots = STARTING_MAX - sum(m.phase is Phase.STARTING for m in members.values())
+    for number, member in sorted(members.items()):
+        if member.phase is Phase.BACKING_OFF and member.due_at <= now and slots > 0:
+            actions.append(Start(member.id))
+            members[number] = replace(member, phase=Phase.STARTING, restarts=member.restarts + 1)
+            slots -= 1
+    missing = wanted - sum(not m.retiring for m in members.values())
+    number = 0
+    while missing > 0 and slots > 0:
+        number += 1
+        if number in members:
+            continue
+        members[number] = Member(number=number)
+        actions.append(Start(members[number].id))
+        missing -= 1
+        slots -= 1
+
+    waits = [m.due_at for m in members.values() if m.retiring or (m.phase is Phase.BACKING_OFF and m.due_at > now)]
+    after = replace(fleet, members=tuple(members[n] for n in sorted(members)))
+    return Decision(after, tuple(actions), min(waits, default=None))
+
+
+def _change(fleet: Fleet, id: str, change: Callable[[Member], Member]) -> Fleet:
+    """The fleet with one member changed; unknown names change nothing (late news of one that is gone)."""
+    return replace(fleet, members=tuple(change(m) if m.id == id else m for m in fleet.members))
