@@ -85,7 +85,7 @@ test-floor: .venv-floor/stamp ## The tests with the oldest versions of everythin
 
 # The generator is the oldest one supported: what it writes asks for a gRPC and a protobuf at least as new as itself.
 generate = PATH=".venv-proto/bin:$$PATH" .venv-proto/bin/python -m grpc_tools.protoc -I. \
-	--python_out="$(1)" --pyi_out="$(1)" --grpc_python_out="$(1)" --mypy_grpc_out="$(1)" protos/*.proto
+	--python_out="$(1)" --pyi_out="$(1)" --grpc_python_out="$(1)" --mypy_grpc_out="quiet:$(1)" protos/*.proto
 
 .PHONY: proto
 proto: .venv-proto/stamp ## Generate protos/*_pb2* again.
