@@ -1,0 +1,182 @@
+"""Which handler answers a method: one table for a whole server, and the face on which servicers register.
+
+One generic handler with a dictionary, and no registered methods: with those, grpc.aio keeps a pending task per method
+and goes over all of them at each call. It also lets a service be built, and its modules imported, at its first call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from backends.identity import Counters, Identity, identified
+from backends.sync_servicers import Threads, asynchronous
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from backends.identity import Handler
+
+    Handlers = Mapping[str, Handler]
+
+_log = logging.getLogger(__name__)
+
+_PREVIOUS_ATTEMPTS = "grpc-previous-rpc-attempts"
+_MAKE = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
+
+class Dispatch(grpc.GenericRpcHandler):
+    """The table: method path to handler, each wrapped with the replica's identity.
+
+    Attributes:
+        identity: On every answer; may be set until the server starts.
+        counters: Calls to the replica's main services; the lab's own (health, reflection, …) count nowhere.
+        threads: Where synchronous servicers run.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.counters = Counters()
+        self.threads = Threads()
+        self._uncounted = Counters()
+        self._handlers: dict[str, Handler] = {}
+        # What was wrapped: a retried call is answered by the same, wrapped anew with one more pair of metadata.
+        self._wrap: dict[str, Callable[[Identity], Handler]] = {}
+        self._generic: list[grpc.GenericRpcHandler] = []
+        self._lazy: dict[str, Callable[[], Handlers]] = {}
+
+    def add(self, service: str, handlers: Handlers, *, counted: bool = False, at_once: bool = True) -> None:
+        """Serve the methods of `service`, full name; `at_once` as in `identity.identified`."""
+        for method, handler in handlers.items():
+            self._enter(f"/{service}/{method}", handler, self.counters if counted else self._uncounted, at_once=at_once)
+
+    def add_lazy(self, service: str, build: Callable[[], Handlers]) -> None:
+        """Serve `service` with what `build` returns at its first call."""
+        self._lazy[service] = build
+
+    def add_generic(self, handler: grpc.GenericRpcHandler) -> None:
+        """Ask `handler` for methods that the table does not know. Calls that it takes are counted."""
+        self._generic.append(handler)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """The handler for a call; never None, since "no such method" carries the identity too."""
+        path = handler_call_details.method
+        handler = self._handlers.get(path) or self._late(path, handler_call_details)
+        for key, value in handler_call_details.invocation_metadata:
+            if key == _PREVIOUS_ATTEMPTS and path in self._wrap:
+                return self._wrap[path](self.identity.after_attempts(str(value)))
+        return handler
+
+    def _late(self, path: str, details: grpc.HandlerCallDetails) -> Handler:
+        service = path[1:].rpartition("/")[0]
+        if build := self._lazy.pop(service, None):
+            self.add(service, build())
+            if path in self._handlers:
+                return self._handlers[path]
+        for generic in self._generic:
+            if (found := generic.service(details)) is not None:
+                # A service's handlers are fixed; what any other generic handler says holds for this call.
+                if isinstance(generic, grpc.ServiceRpcHandler):
+                    return self._enter(path, found, self.counters, at_once=False)
+                return self._wrapped(found, self.identity, self.counters, at_once=False)
+        return self._unknown(path)
+
+    def _enter(self, path: str, handler: Handler, counters: Counters, *, at_once: bool) -> Handler:
+        def wrap(identity: Identity) -> Handler:
+            return self._wrapped(handler, identity, counters, at_once=at_once)
+
+        self._wrap[path] = wrap
+        self._handlers[path] = wrapped = wrap(self.identity)
+        return wrapped
+
+    def _wrapped(self, handler: Handler, identity: Identity, counters: Counters, *, at_once: bool) -> Handler:
+        kind, make = _MAKE[handler.request_streaming, handler.response_streaming]
+        behavior = getattr(handler, kind)
+        if not (inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior)):
+            behavior = asynchronous(
+                behavior,
+                self.threads,
+                request_streaming=handler.request_streaming,
+                response_streaming=handler.response_streaming,
+            )
+        wrapped: Any = identified(behavior, handler.response_streaming, identity, counters, at_once=at_once)
+        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+    def _unknown(self, path: str) -> Handler:
+        async def unknown(_request: Any, context: Any) -> None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no such method here: {path}")
+
+        # As a stream of streams it reads no request, and its answer is the right one for every kind of call.
+        return self._wrapped(
+            grpc.stream_stream_rpc_method_handler(unknown), self.identity, self._uncounted, at_once=False
+        )
+
+
+class Registrar(grpc.aio.Server):
+    """The server that a user's function gets: it registers servicers on it, everything else is the replica's.
+
+    Attributes:
+        services: Full names of what was registered, as far as handlers tell a name.
+        empty: Whether nothing was registered.
+    """
+
+    def __init__(self, dispatch: Dispatch, reserved: Iterable[str]) -> None:
+        self._dispatch = dispatch
+        self._reserved = frozenset(reserved)
+        self.services: set[str] = set()
+        self.empty = True
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """What generated `add_…Servicer_to_server` functions call first."""
+        for handler in generic_rpc_handlers:
+            if not isinstance(handler, grpc.ServiceRpcHandler):
+                self.empty = False
+                self._dispatch.add_generic(handler)
+            elif self._take(handler.service_name()):
+                self._dispatch.add_generic(handler)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Handlers) -> None:
+        """What newer generated functions call in addition; these come before generic handlers."""
+        if self._take(service_name):
+            self._dispatch.add(service_name, method_handlers, counted=True, at_once=False)
+
+    def _take(self, service: str) -> bool:
+        if service in self._reserved:
+            _log.info("%s is served by the replica itself; the one registered is not used", service)
+            return False
+        self.services.add(service)
+        self.empty = False
+        return True
+
+    def add_insecure_port(self, address: str) -> int:
+        """Refused."""
+        raise self._refusal(f"add_insecure_port({address!r})")
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:  # noqa: ARG002 -- gRPC's signature
+        """Refused."""
+        raise self._refusal(f"add_secure_port({address!r})")
+
+    async def start(self) -> None:
+        """Refused."""
+        raise self._refusal("start()")
+
+    async def stop(self, grace: float | None) -> None:  # noqa: ARG002 -- gRPC's signature
+        """Refused."""
+        raise self._refusal("stop()")
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:  # noqa: ARG002, ASYNC109 -- gRPC's signature
+        """Refused."""
+        raise self._refusal("wait_for_termination()")
+
+    @staticmethod
+    def _refusal(call: str) -> RuntimeError:
+        return RuntimeError(f"{call} is the replica's to do: only register servicers here")

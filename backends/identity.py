@@ -1,0 +1,155 @@
+"""Puts the replica's identity on every RPC and counts the calls. Which handler answers a call is dispatch.py's affair.
+
+gRPC Python clients cannot ask who answered (there is no `peer()`), so it travels in metadata: trailing on RPCs with one
+response, where an early header would commit the call and forbid a retry; initial and trailing on streams of responses.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    AsyncBehavior = Callable[[Any, Any], Awaitable[Any]]
+
+REPLICA_KEY = "lbdemo-replica"
+ADDRESS_KEY = "lbdemo-address"
+ATTEMPTS_KEY = "lbdemo-previous-attempts"
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+@dataclass(slots=True)
+class Identity:
+    """Who answers, as metadata. Mutable because handlers are wrapped before the port is known."""
+
+    metadata: Metadata = ()
+
+    @classmethod
+    def of(cls, id: str, address: str) -> Identity:
+        """The identity of the replica `id`, announced at `address`."""
+        return cls(((REPLICA_KEY, id), (ADDRESS_KEY, address)))
+
+    def after_attempts(self, attempts: str) -> Identity:
+        """The same, for a call that was tried `attempts` times before (gRFC A6's grpc-previous-rpc-attempts)."""
+        return Identity((*self.metadata, (ATTEMPTS_KEY, attempts)))
+
+
+@dataclass(slots=True)
+class Counters:
+    """How many calls there were, and how many are being answered now. Touched on the event loop only."""
+
+    calls: int = 0
+    in_flight: int = 0
+
+
+class IdentifiedContext:
+    """gRPC's servicer context, with the identity merged into whatever metadata the servicer sends.
+
+    The servicer's own metadata is never lost, and `trailing_metadata()` gives back to it what it set.
+    """
+
+    __slots__ = ("_context", "_identity", "_initial_due", "_own_trailing")
+
+    def __init__(self, context: Any, identity: Metadata, *, initial_due: bool) -> None:
+        self._context = context
+        self._identity = identity
+        self._initial_due = initial_due
+        self._own_trailing: Metadata = ()
+        # Set before the servicer runs, so that it also goes out with an exception or an abort.
+        context.set_trailing_metadata(identity)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        """As gRPC's; raises TypeError for what is no metadata."""
+        self._context.set_trailing_metadata(trailing_metadata)  # which checks it
+        self._own_trailing = tuple(trailing_metadata)
+        self._context.set_trailing_metadata((*self._own_trailing, *self._identity))
+
+    def trailing_metadata(self) -> Metadata:
+        """What the servicer set."""
+        return self._own_trailing
+
+    async def send_initial_metadata(self, initial_metadata: Any) -> None:
+        """As gRPC's, with the identity on a stream of responses."""
+        metadata = tuple(initial_metadata)
+        if self._initial_due:
+            self._initial_due = False
+            metadata += self._identity
+        await self._context.send_initial_metadata(metadata)
+
+    async def write(self, message: Any) -> None:
+        """As gRPC's; the first one sends the initial metadata ahead."""
+        if self._initial_due:
+            await self.send_initial_metadata(())
+        await self._context.write(message)
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
+        """As gRPC's: never returns."""
+        own = tuple(trailing_metadata) or self._own_trailing
+        await self._context.abort(code, details, (*own, *self._identity))
+
+    async def abort_with_status(self, status: grpc.Status) -> None:
+        """As gRPC's: never returns."""
+        await self.abort(status.code, status.details, status.trailing_metadata or ())
+
+
+# A virtual subclass, for servicers that look: inheriting would shadow __getattr__ with twenty abstract methods.
+grpc.aio.ServicerContext.register(IdentifiedContext)
+
+
+def identified(
+    behavior: Callable[..., Any], streams: bool, identity: Identity, counters: Counters, *, at_once: bool
+) -> AsyncBehavior:
+    """An asyncio behaviour of any kind, wrapped; `streams` says whether it has a stream of responses.
+
+    Args:
+        behavior: A coroutine function or an async generator function (request, context).
+        streams: Whether it answers with a stream.
+        identity: Read anew for each call.
+        counters: `in_flight` is back where it was however the call ends, and before the client sees that end.
+        at_once: Send a stream's initial metadata before the servicer runs. Else it goes with the first thing sent, so
+            that a servicer's own `send_initial_metadata` still works.
+    """
+    if not streams:
+
+        async def answer(request: Any, context: Any) -> Any:
+            counters.calls += 1
+            counters.in_flight += 1
+            try:
+                return await behavior(request, IdentifiedContext(context, identity.metadata, initial_due=False))
+            finally:
+                counters.in_flight -= 1
+
+        return answer
+
+    generates = inspect.isasyncgenfunction(behavior)
+
+    async def stream(request: Any, context: Any) -> None:
+        counters.calls += 1
+        counters.in_flight += 1
+        try:
+            wrapped = IdentifiedContext(context, identity.metadata, initial_due=True)
+            if at_once:
+                await wrapped.send_initial_metadata(())
+            if not generates:
+                await behavior(request, wrapped)
+                return
+            # Closed here, so that a cancelled call runs the servicer's `finally` now and not at some collection.
+            async with aclosing(behavior(request, wrapped)) as messages:
+                async for message in messages:
+                    await wrapped.write(message)
+        finally:
+            counters.in_flight -= 1
+
+    return stream

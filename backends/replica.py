@@ -1,0 +1,231 @@
+"""One replica: a grpc.aio server's life from bind to stop. What it answers is in the modules it puts together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import grpc
+import grpc.aio
+
+from backends import address, announce, greeter, introspection, load_service
+from backends import health as health_service
+from backends.dispatch import Dispatch, Registrar
+from backends.errors import CannotStart
+from backends.identity import Identity
+from backends.notify import Notify, nobody
+from backends.orders import Orders
+from protos import cluster_pb2
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from backends.spec import ReplicaSpec
+
+_log = logging.getLogger(__name__)
+
+CANNOT_START = 3
+"""The exit code of a replica that cannot start as told; trying again would end the same way."""
+
+STATS = "lbdemo.v1.Replica"
+_OWN = frozenset({health_service.SERVICE, introspection.REFLECTION, introspection.CHANNELZ, STATS})
+
+_OPTIONS = (
+    # On by default, it would let two servers bind one port silently and share its connections.
+    ("grpc.so_reuseport", 0),
+    # Clients that ping to find black holes may do so, with and without calls; the defaults (5 minutes; 2 hours without
+    # calls) would have them sent away with ENHANCE_YOUR_CALM.
+    ("grpc.http2.min_ping_interval_without_data_ms", 200),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Replica:
+    """One server, serving on one event loop.
+
+    Lifecycle: `async with Replica(spec) as replica` loads the service, binds, serves, says SERVING and announces, in
+    this order; in the block, calls succeed. `drain()` says NOT_SERVING, withdraws the record, lingers, then stops and
+    waits for the calls in flight. Leaving the block stops at once what is left: afterwards the port is free, the record
+    gone, every call answered or cancelled. A replica serves once; it cannot be started again.
+
+    Raises:
+        CannotStart: On entering; nothing is left bound or announced.
+    """
+
+    def __init__(self, spec: ReplicaSpec) -> None:
+        self.spec = spec
+        self.address = ""
+        self.services: tuple[str, ...] = ()
+        self._began = time.monotonic()
+        self._identity = Identity()
+        self._dispatch = Dispatch(self._identity)
+        self._health = health_service.Health()
+        self._server: grpc.aio.Server | None = None
+        self._record: announce.Record | None = None
+        self._drain: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._phase = "new"
+
+    def __repr__(self) -> str:
+        return f"<Replica {self.spec.id} {self._phase} {self.address or 'unbound'} in_flight={self.in_flight}>"
+
+    @property
+    def calls(self) -> int:
+        """Calls to the replica's services so far; health, reflection, channelz and lab calls do not count."""
+        return self._dispatch.counters.calls
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are being answered now."""
+        return self._dispatch.counters.in_flight
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        spec = self.spec
+        announce.check(spec)
+        await self._register()
+        host = await address.literal(spec.host)
+        self._server = server = grpc.aio.server(handlers=(self._dispatch,), options=_OPTIONS)
+        port = address.bind(server, host, spec.port)
+        if spec.advertise is None:
+            self.address = address.join(address.reachable(host), port)
+        else:
+            self.address = address.advertised(spec.advertise, port)
+        self._identity.metadata = Identity.of(spec.id, self.address).metadata
+        await server.start()
+        self._health.set_all(("", *self.services), serving=True)
+        self._phase = "serving"
+        if spec.registry is not None:
+            self._record = announce.Record(Path(spec.registry), spec.id, self.address, spec.metadata)
+            self._record.write()
+        _log.info(
+            "replica %s serves %s on %s, announced in %s",
+            spec.id, ", ".join(self.services) or "unnamed services", self.address, spec.registry or "no registry",
+        )  # fmt: skip
+
+    async def _register(self) -> None:
+        registrar = Registrar(self._dispatch, reserved={*_OWN, introspection.REFLECTION_V1})
+        if self.spec.service is None:
+            greeter.add(registrar)
+        else:
+            await load_service.register(self.spec.service, registrar)
+        self.services = tuple(sorted(registrar.services))
+        self._dispatch.add(health_service.SERVICE, self._health.handlers())
+        stats = grpc.unary_unary_rpc_method_handler(
+            self._stats, cluster_pb2.GetStatsRequest.FromString, cluster_pb2.ReplicaStats.SerializeToString
+        )
+        self._dispatch.add(STATS, {"GetStats": stats})
+        introspection.add(self._dispatch, lambda: (*self.services, *_OWN))
+
+    async def _stats(self, _request: object, _context: object) -> cluster_pb2.ReplicaStats:
+        return cluster_pb2.ReplicaStats(
+            id=self.spec.id,
+            address=self.address,
+            health=self._health.name_of(),
+            calls=self.calls,
+            in_flight=self.in_flight,
+            uptime_s=time.monotonic() - self._began,
+            services=self.services,
+        )
+
+    async def drain(self) -> None:
+        """Stop without losing a call; returns when the server has stopped. A second caller waits for the same drain.
+
+        Calls succeed for `spec.linger_s` more; those in flight after that have `spec.grace_s` to finish, then they are
+        cancelled.
+        """
+        if self._drain is None:
+            self._drain = asyncio.create_task(self._drain_once(), name="drain")
+        await asyncio.shield(self._drain)
+
+    async def _drain_once(self) -> None:
+        if self._server is None or self._phase != "serving":
+            return
+        self._phase = "draining"
+        self._withdraw()
+        _log.info("replica %s drains, %d calls in flight", self.spec.id, self.in_flight)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self.spec.linger_s)
+        self._health.close()
+        await self._server.stop(self.spec.grace_s)
+        self._phase = "stopped"
+        _log.info("replica %s has stopped, after %d calls", self.spec.id, self.calls)
+
+    async def stop(self) -> None:
+        """Stop at once: calls in flight are cancelled. Cuts a drain short; does nothing when all has stopped."""
+        self._hurry.set()
+        self._withdraw()
+        self._health.close()
+        if self._server is not None:
+            await self._server.stop(None)
+        if self._drain is not None:
+            await self._drain
+        self._dispatch.threads.shutdown()
+        self._phase = "stopped"
+
+    def _withdraw(self) -> None:
+        self._health.set_all(("", *self.services), serving=False)
+        if self._record is not None:
+            self._record.withdraw()
+            self._record = None
+
+
+def run(spec: ReplicaSpec, *, notify: Notify = nobody, lifeline_fd: int | None = None) -> int:
+    """Run one replica in this process, from bind to stop. Needs the main thread: it takes SIGTERM and SIGINT.
+
+    Args:
+        spec: What to serve, and where.
+        notify: Told `serving`, `draining` and `cannot-start`, see notify.py.
+        lifeline_fd: Read end of a pipe; when its other end closes, the replica drains like on SIGTERM.
+
+    Returns:
+        The exit code: 0 after a drain, 3 when it cannot start. The same signal twice stops at once, also with 0.
+    """
+    try:
+        asyncio.run(_live(spec, notify, lifeline_fd))
+    except CannotStart as error:
+        _log.error("replica %s cannot start: %s", spec.id, error)
+        notify({"event": "cannot-start", "id": spec.id, "reason": str(error)})
+        return CANNOT_START
+    return 0
+
+
+async def _live(spec: ReplicaSpec, notify: Notify, lifeline_fd: int | None) -> None:
+    with Orders(lifeline_fd) as orders:
+        life = asyncio.create_task(_live_until_told(spec, notify, orders), name=f"replica {spec.id}")
+        at_once = asyncio.create_task(orders.at_once.wait(), name="told to stop at once")
+        await asyncio.wait({life, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        at_once.cancel()
+        life.cancel()  # which leaves the replica's block, and that stops it
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
+
+
+async def _live_until_told(spec: ReplicaSpec, notify: Notify, orders: Orders) -> None:
+    async with Replica(spec) as replica:
+        orders.serving = True
+        notify({
+            "event": "serving", "id": spec.id, "address": replica.address, "pid": os.getpid(),
+            "services": list(replica.services),
+        })  # fmt: skip
+        await orders.end.wait()
+        _log.info("replica %s was told to end: %s", spec.id, orders.reason)
+        notify({"event": "draining", "id": spec.id})
+        await replica.drain()
