@@ -10,7 +10,7 @@ import pytest
 # What may be imported to print a page of help: third-party modules by their first name, and the command's own.
 THIRD_PARTY = {"click"}
 OURS = {"lb_client.cli", "lb_client.cli.__main__", "lb_client.cli.common"}
-HEAVY = set("asyncio concurrent google grpc http logging rich ssl subprocess".split())
+HEAVY = {"asyncio", "concurrent", "google", "grpc", "http", "logging", "rich", "ssl", "subprocess"}
 
 SHOW = """
 import sys

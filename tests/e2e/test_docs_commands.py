@@ -1,0 +1,22 @@
+"""The documentation tells the truth: the marked commands of each page are run, and print what the page shows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import run, steps_of
+
+CHECKOUT = Path(__file__).parents[2]
+PAGES = [page for page in sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]) if steps_of(page.read_text())]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_commands_of_the_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    run(steps_of(page.read_text()), folder=tmp_path, checkout=CHECKOUT, env=env, timeout_s=170)
