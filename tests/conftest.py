@@ -63,4 +63,5 @@ def _nothing_left(
         if not request.node.stash.get(_FAILED, False):
             leaks.expect_nothing_left(before, empty=temporary, strays_in=folder)
     finally:
+        leaks.kill_strays(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -68,7 +68,7 @@ def expect_nothing_left(
         before: `Held.now()` of an earlier moment.
         empty: This folder must have become empty: the temporary folder of a test.
         strays_in: No other process has a file open below this folder, or works in it. This is how daemons are
-            found, which are nobody's children. They are killed, so that one leak is one failure.
+            found, which are nobody's children.
         within_s: How long to wait.
 
     Raises:
@@ -88,10 +88,6 @@ def expect_nothing_left(
     try:
         eventually(check, within_s=within_s, every_s=0.01)
     except AssertionError as error:
-        if strays_in is not None:
-            for pid in strays(strays_in):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
         raise LeakError(f"left behind after {within_s} s:\n{error}") from None
 
 
@@ -112,6 +108,13 @@ def strays(folder: Path) -> dict[int, str]:
                     found[pid] = command
                     break
     return found
+
+
+def kill_strays(folder: Path) -> None:
+    """End the processes that `strays` finds: whatever a failed test left running disturbs no other test."""
+    for pid in strays(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _threads() -> dict[int, str]:

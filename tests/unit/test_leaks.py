@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.leaks import Held, LeakError, expect_nothing_left, strays
+from tests.support.leaks import Held, LeakError, expect_nothing_left, kill_strays, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,12 +72,13 @@ def test_file_in_the_temporary_folder_is_caught(tmp_path: Path) -> None:
         expect_nothing_left(before, empty=tmp_path, within_s=0.05)
 
 
-def test_stray_process_is_caught_and_killed(tmp_path: Path) -> None:
+def test_stray_process_is_caught_and_can_be_killed(tmp_path: Path) -> None:
     stray = subprocess.Popen(FOREVER, cwd=tmp_path)
     before = Held.now()  # from here on it is an old child: only the folder gives it away
     eventually(lambda: _assert_stray(tmp_path, stray.pid))
     with pytest.raises(LeakError, match=f"stray process {stray.pid}: .*signal.pause"):
         expect_nothing_left(before, strays_in=tmp_path, within_s=0.05)
+    kill_strays(tmp_path)
     assert stray.wait(timeout=5) == -9
     expect_nothing_left(before, strays_in=tmp_path)
 
