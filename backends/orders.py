@@ -44,7 +44,7 @@ class Orders:
             loop.remove_reader(self._fd)
 
     def _signalled(self, number: signal.Signals) -> None:
-        # The same one twice, not any two: Ctrl-C reaches a terminal's whole group, and its supervisor's SIGTERM follows.
+        # The same one twice, not any two: Ctrl-C reaches a terminal's whole group, then comes the supervisor's SIGTERM.
         if number in self._seen:
             self.at_once.set()
         self._seen.add(number)

@@ -145,22 +145,22 @@ class Replica:
             services=self.services,
         )
 
-    async def drain(self) -> None:
+    async def drain(self, *, because: str = "asked to") -> None:
         """Stop without losing a call; returns when the server has stopped. A second caller waits for the same drain.
 
         Calls succeed for `spec.linger_s` more; those in flight after that have `spec.grace_s` to finish, then they are
         cancelled.
         """
         if self._drain is None:
-            self._drain = asyncio.create_task(self._drain_once(), name="drain")
+            self._drain = asyncio.create_task(self._drain_once(because), name="drain")
         await asyncio.shield(self._drain)
 
-    async def _drain_once(self) -> None:
+    async def _drain_once(self, because: str) -> None:
         if self._server is None or self._phase != "serving":
             return
         self._phase = "draining"
         self._withdraw()
-        _log.info("replica %s drains, %d calls in flight", self.spec.id, self.in_flight)
+        _log.info("replica %s drains (%s), %d calls in flight", self.spec.id, because, self.in_flight)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), self.spec.linger_s)
         self._health.close()
@@ -226,6 +226,5 @@ async def _live_until_told(spec: ReplicaSpec, notify: Notify, orders: Orders) ->
             "services": list(replica.services),
         })  # fmt: skip
         await orders.end.wait()
-        _log.info("replica %s was told to end: %s", spec.id, orders.reason)
         notify({"event": "draining", "id": spec.id})
-        await replica.drain()
+        await replica.drain(because=orders.reason)

@@ -111,7 +111,7 @@ class SyncContext:
         self.wait_for(self._context.send_initial_metadata(initial_metadata))
 
     def end(self) -> None:
-        """The call is over, however it ended: what still runs in the thread learns of it at its next use of the context."""
+        """The call is over, however it ended; what still runs in the thread learns of it at its next use of this."""
         self._active = False
         for callback in self._callbacks:
             callback()
