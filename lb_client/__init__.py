@@ -1,1 +1,40 @@
-"""The calling side: channels whose endpoints stay live, a driver that issues calls, and reports of how they spread."""
+"""The calling side: channels whose endpoints stay live, a driver that issues calls, and reports of how they spread.
+
+    import lb_client
+
+    with lb_client.insecure_channel("dir:///run/lbdemo/default/greeter", policy=lb_client.RoundRobin()) as channel:
+        stub = helloworld_pb2_grpc.GreeterStub(channel)  # a stock grpc.Channel
+
+`lb_client.aio` holds the same for asyncio.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lb_client._version import __version__
+
+if TYPE_CHECKING:
+    from lb_client import aio
+    from lb_client.channel import insecure_channel, secure_channel
+    from lb_client.policy import PickFirst, RoundRobin
+
+__all__ = ["PickFirst", "RoundRobin", "__version__", "aio", "insecure_channel", "secure_channel"]
+
+# Imported when first used: `lbdemo --help` needs neither gRPC nor asyncio.
+_HOMES = {
+    "PickFirst": "lb_client.policy",
+    "RoundRobin": "lb_client.policy",
+    "insecure_channel": "lb_client.channel",
+    "secure_channel": "lb_client.channel",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, from the module it lives in."""
+    if name == "aio":
+        return importlib.import_module("lb_client.aio")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'lb_client' has no attribute {name!r}")

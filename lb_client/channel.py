@@ -1,0 +1,135 @@
+"""Channels to resolver targets: a stock grpc.Channel each, whose endpoints stay live. Nothing here touches a call."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+
+from resolver import control_plane
+from resolver.control_plane import SourceSpec
+from resolver.policy import Policy, RoundRobin
+from resolver.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Channel = TypeVar("Channel")
+
+# A target of ours names a resolver, not a host: an http_proxy variable must not send it elsewhere.
+_DEFAULT_OPTIONS: tuple[tuple[str, Any], ...] = (("grpc.enable_http_proxy", 0),)
+
+# What the health monitor's connections need as well, to be taken for the same client.
+_IDENTITY_OPTIONS = frozenset({"grpc.ssl_target_name_override", "grpc.default_authority"})
+
+
+def insecure_channel(
+    target: str,
+    *,
+    policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
+    health_check: bool | str = True,
+    options: Sequence[tuple[str, Any]] = (),
+    compression: grpc.Compression | None = None,
+) -> grpc.Channel:
+    """A stock `grpc.Channel` in plain text whose endpoints follow the target's registry and their health.
+
+    Adding, removing or un-healthing an endpoint reaches the channel within milliseconds; connections that stay are
+    kept, and no call is wrapped. The channel connects with its first call, as any does. While a target has no healthy
+    endpoint, calls fail with UNAVAILABLE at once, or wait where they say `wait_for_ready`.
+
+    Args:
+        target: `dir:///folder`, `static:ip:port,ip:port`, or any scheme registered with `resolver.register`.
+        policy: How calls spread over the endpoints.
+        health_check: True follows `grpc.health.v1` for the server as a whole, a name for that service; False takes
+            every endpoint as the registry tells it. An endpoint without a health service counts as healthy.
+        options: Channel arguments as `grpc.insecure_channel` takes them.
+        compression: As `grpc.insecure_channel` takes it.
+
+    Returns:
+        A channel to be closed by its owner, with `close()` or `with`. With the last channel on a target its watch and
+        its health streams end; with the last of all, the control plane's thread.
+
+    Raises:
+        TargetError: The target is malformed, or nobody resolves its scheme.
+        BootstrapError: The process opened an xDS channel of its own before, or its xDS bootstrap is unusable.
+        ControlPlaneError: The control plane's private socket could not be opened.
+    """
+    return open_channel(
+        lambda uri, arguments: grpc.insecure_channel(uri, arguments, compression),
+        _is_closed,
+        target,
+        policy=policy,
+        health_check=health_check,
+        options=options,
+    )
+
+
+def secure_channel(
+    target: str,
+    credentials: grpc.ChannelCredentials,
+    *,
+    policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
+    health_check: bool | str = True,
+    options: Sequence[tuple[str, Any]] = (),
+    compression: grpc.Compression | None = None,
+) -> grpc.Channel:
+    """The same as `insecure_channel`, over `credentials`, which the health monitor uses as well.
+
+    A resolver target names no host, so say which name the servers' certificates carry:
+    `options=[("grpc.ssl_target_name_override", "greeter.example")]`, or `grpc.default_authority`.
+    """
+    return open_channel(
+        lambda uri, arguments: grpc.secure_channel(uri, credentials, arguments, compression),
+        _is_closed,
+        target,
+        policy=policy,
+        health_check=health_check,
+        options=options,
+        credentials=credentials,
+    )
+
+
+def open_channel(
+    make: Callable[[str, Sequence[tuple[str, Any]]], Channel],
+    is_closed: Callable[[Channel], bool],
+    target: str,
+    *,
+    policy: Policy,
+    health_check: bool | str,
+    options: Sequence[tuple[str, Any]],
+    credentials: grpc.ChannelCredentials | None = None,
+) -> Channel:
+    """Lease the target, let `make` open the channel at its URI, and end the lease when the channel is closed or gone.
+
+    What the public functions here and in aio.py have in common; see them for the arguments and errors.
+    """
+    if not isinstance(policy, Policy):
+        raise TypeError(f"policy must be one of lb_client.policy, such as RoundRobin(), not {policy!r}")
+    service = health_check if isinstance(health_check, str) else ("" if health_check else None)
+    identity = tuple((key, value) for key, value in options if key in _IDENTITY_OPTIONS)
+    lease = control_plane.lease(SourceSpec(Target.parse(target), service, credentials, identity), policy)
+    given = {key for key, _ in options}
+    try:
+        channel = make(lease.uri, [*options, *(option for option in _DEFAULT_OPTIONS if option[0] not in given)])
+    except BaseException:
+        lease.release()
+        raise
+    # The channel stays a stock one, so nobody tells us when it is closed: its ADS stream ends then, and we look.
+    reference = weakref.ref(channel, lambda _: control_plane.review())
+
+    def is_over() -> bool:
+        open_one = reference()
+        return open_one is None or is_closed(open_one)
+
+    lease.is_over = is_over
+    return channel
+
+
+def _is_closed(channel: grpc.Channel) -> bool:
+    try:
+        # Private, and the only way to ask: the public `subscribe` starts a thread that polls. False: do not connect.
+        channel._channel.check_connectivity_state(False)  # type: ignore[attr-defined]  # noqa: SLF001
+    except ValueError:
+        return True
+    return False

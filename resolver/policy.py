@@ -1,0 +1,32 @@
+"""Load-balancing policies as data. How each becomes xDS stands in xds/resources.py, as service config here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRobin:
+    """Each call to the next endpoint in turn (gRFC A27: the xDS default). Ignores weights."""
+
+    name: ClassVar[str] = "round_robin"
+
+    def service_config(self) -> str:
+        """The `grpc.service_config` that asks for it on a target that is not ours, as JSON."""
+        return json.dumps({"loadBalancingConfig": [{self.name: {}}]})
+
+
+@dataclass(frozen=True, slots=True)
+class PickFirst:
+    """All calls to the first endpoint that connects: what a channel does when nobody says otherwise (gRFC A62)."""
+
+    name: ClassVar[str] = "pick_first"
+
+    def service_config(self) -> str:
+        """The `grpc.service_config` that asks for it on a target that is not ours, as JSON."""
+        return json.dumps({"loadBalancingConfig": [{self.name: {}}]})
+
+
+Policy = RoundRobin | PickFirst

@@ -1,0 +1,181 @@
+"""Snapshots: what a registry tells joined with what the health monitor sees, published at every change. No gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from resolver.backoff import Backoff
+from resolver.model import Endpoint, Health, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from resolver.health import HealthCheck
+    from resolver.registry.base import EndpointWatcher
+
+_log = logging.getLogger(__name__)
+
+# How long the first snapshot may wait for health: all verdicts at best; once one endpoint is healthy, this much longer
+# for the others; and never longer than the second figure, so that a call fails at once where nobody answers.
+_FIRST_VERDICTS_S = 0.1
+_FIRST_SNAPSHOT_S = 1.0
+
+_boot = f"{time.time_ns() // 1_000_000:x}{os.urandom(2).hex()}"
+_numbers = itertools.count(1)
+
+
+def next_version() -> str:
+    """A version that no other moment and no other process has: clients keep theirs over a control plane's restart.
+
+    Later versions of one process sort after earlier ones.
+    """
+    return f"{_boot}-{next(_numbers):010d}"
+
+
+class SnapshotSource:
+    """Keeps the snapshot of one target up to date while `run()` runs.
+
+    The first snapshot waits a moment for the first health verdicts. After that an endpoint that joins is UNHEALTHY
+    until its check has answered, and whatever changes in one turn of the loop is one snapshot.
+
+    Args:
+        name: How the log calls it: the target.
+        make_watcher: Makes a watcher that has not begun; called again, after a back-off, when one raises or ends.
+        check: Checks one endpoint; None takes every endpoint as the registry tells it.
+        publish: Called on the loop with each snapshot that differs from the one before.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_watcher: Callable[[], EndpointWatcher],
+        *,
+        check: HealthCheck | None,
+        publish: Callable[[Snapshot], None],
+    ) -> None:
+        self._name = name
+        self._make_watcher = make_watcher
+        self._check = check
+        self._publish = publish
+        self._endpoints: dict[str, Endpoint] | None = None  # None: the registry has told nothing yet
+        self._verdicts: dict[str, Health] = {}
+        self._checks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # the checks, and those that are ending
+        self._latest: Snapshot | None = None
+        self._began_s = 0.0
+        self._first_healthy_s: float | None = None
+        self._flush: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The last snapshot published; None before the first."""
+        return self._latest
+
+    async def run(self) -> None:
+        """Watch and publish until cancelled; no task or stream of ours is left then."""
+        backoff = Backoff()
+        self._began_s = time.monotonic()
+        try:
+            while True:
+                try:
+                    async with aclosing(self._make_watcher()) as watcher:
+                        async for endpoints in watcher:
+                            backoff.reset()
+                            self._accept(endpoints)
+                except Exception:  # noqa: BLE001 -- whatever a registry raises must not end the watch; it is not hidden
+                    _log.exception("%s: the registry's watcher failed; the last endpoints stay in force", self._name)
+                else:
+                    _log.warning("%s: the registry's watcher ended; the last endpoints stay in force", self._name)
+                await asyncio.sleep(backoff.next_s())
+        finally:
+            for handle in (self._flush, self._timer):
+                if handle is not None:
+                    handle.cancel()
+            for check in self._tasks:
+                check.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, endpoints: Iterable[Endpoint]) -> None:
+        """A complete set from the registry: begin checks for who joined, end those for who left."""
+        unique: dict[str, Endpoint] = {}
+        for endpoint in endpoints:
+            if unique.setdefault(endpoint.address, endpoint) != endpoint:
+                # gRPC refuses an assignment that names an address twice (gRFC A27).
+                _log.warning("%s: the registry names %s twice; the first is taken", self._name, endpoint.address)
+        known = self._endpoints or {}
+        for address in known.keys() - unique.keys():
+            _log.info("%s: %s left", self._name, _named(known[address]))
+            self._verdicts.pop(address, None)
+            if address in self._checks:
+                self._checks.pop(address).cancel()
+        for address in unique.keys() - known.keys():
+            _log.info("%s: %s joined", self._name, _named(unique[address]))
+            if self._check is not None:
+                check = asyncio.create_task(self._follow(unique[address], self._check), name=f"health of {address}")
+                self._tasks.add(check)
+                check.add_done_callback(self._check_ended)
+                self._checks[address] = check
+        self._endpoints = unique
+        self._changed()
+
+    async def _follow(self, endpoint: Endpoint, check: HealthCheck) -> None:
+        """Take the verdicts of one endpoint's check for as long as it is in the set."""
+        async with aclosing(check(endpoint)) as verdicts:
+            async for health in verdicts:
+                before = self._verdicts.get(endpoint.address)
+                if health is before:
+                    continue
+                self._verdicts[endpoint.address] = health
+                level = logging.INFO if health.takes_calls else logging.WARNING
+                _log.log(level, "%s: %s is %s", self._name, _named(endpoint), health.value)
+                if health.takes_calls and self._first_healthy_s is None:
+                    self._first_healthy_s = time.monotonic()
+                self._changed()
+
+    def _check_ended(self, check: asyncio.Task[None]) -> None:
+        self._tasks.discard(check)
+        if not check.cancelled() and (error := check.exception()) is not None:
+            _log.error("%s: a health check failed; its last verdict stays in force", self._name, exc_info=error)
+
+    def _changed(self) -> None:
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_soon(self._publish_if_due)
+
+    def _publish_if_due(self) -> None:
+        self._flush = None
+        if self._endpoints is None:
+            return
+        if self._latest is None and (wait_s := self._first_wait_s()) > 0:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._publish_if_due)
+            return
+        endpoints = tuple(sorted(self._judged(endpoint) for endpoint in self._endpoints.values()))
+        if self._latest is None or endpoints != self._latest.endpoints:
+            self._latest = Snapshot(endpoints, next_version())
+            self._publish(self._latest)
+
+    def _first_wait_s(self) -> float:
+        """Seconds that the first snapshot should still wait for verdicts."""
+        if self._check is None or not self._endpoints or self._endpoints.keys() <= self._verdicts.keys():
+            return 0.0
+        end_s = self._began_s + _FIRST_SNAPSHOT_S
+        if self._first_healthy_s is not None:
+            end_s = min(end_s, self._first_healthy_s + _FIRST_VERDICTS_S)
+        return end_s - time.monotonic()
+
+    def _judged(self, endpoint: Endpoint) -> Endpoint:
+        if self._check is None:
+            return endpoint
+        return endpoint.with_health(self._verdicts.get(endpoint.address, Health.UNHEALTHY))
+
+
+def _named(endpoint: Endpoint) -> str:
+    return f"{endpoint.id} ({endpoint.address})" if endpoint.id else endpoint.address

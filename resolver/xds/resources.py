@@ -1,0 +1,146 @@
+"""xDS resources from services and snapshots: pure functions, names included. Who gets them: see subscriptions.py.
+
+Names follow gRFC A47 (xdstp) under the authority `lbdemo`, each with its own type: a listener and a cluster for every
+service (a target with a policy), an endpoint assignment for every source that services share.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2, health_check_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.load_balancing_policies.pick_first.v3 import pick_first_pb2
+from google.protobuf import any_pb2, wrappers_pb2
+
+from resolver.model import Endpoint, Health, Snapshot
+from resolver.policy import PickFirst, Policy, RoundRobin
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+AUTHORITY = "lbdemo"
+
+_TYPES = "type.googleapis.com/"
+LISTENER = _TYPES + "envoy.config.listener.v3.Listener"
+ROUTES = _TYPES + "envoy.config.route.v3.RouteConfiguration"
+CLUSTER = _TYPES + "envoy.config.cluster.v3.Cluster"
+ENDPOINTS = _TYPES + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+_STATUS = {
+    Health.UNKNOWN: health_check_pb2.UNKNOWN,
+    Health.HEALTHY: health_check_pb2.HEALTHY,
+    Health.UNHEALTHY: health_check_pb2.UNHEALTHY,
+    Health.DRAINING: health_check_pb2.DRAINING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One named resource, packed. Two with equal names and versions are the same."""
+
+    type_url: str
+    name: str
+    version: str
+    body: any_pb2.Any
+
+
+def name(type_url: str, key: str) -> str:
+    """The xdstp name of the resource of a type behind a key; the key must need no escaping in a URI path."""
+    return f"xdstp://{AUTHORITY}/{type_url.removeprefix(_TYPES)}/{key}"
+
+
+def key_of(resource_name: str, type_url: str) -> str | None:
+    """The key in a resource name of ours, or None where the name is of another authority or type."""
+    prefix = name(type_url, "")
+    return resource_name.removeprefix(prefix) if resource_name.startswith(prefix) else None
+
+
+def listener(key: str, version: str) -> Resource:
+    """The listener of a service: every method of every host is routed to the cluster of the same key."""
+    route = route_components_pb2.Route(
+        match=route_components_pb2.RouteMatch(prefix=""),
+        route=route_components_pb2.RouteAction(cluster=name(CLUSTER, key)),
+    )
+    manager = http_connection_manager_pb2.HttpConnectionManager(
+        stat_prefix=key,
+        route_config=route_pb2.RouteConfiguration(
+            name=name(ROUTES, key),
+            virtual_hosts=[route_components_pb2.VirtualHost(name=key, domains=["*"], routes=[route])],
+        ),
+        # gRPC demands a terminal filter (gRFC A39).
+        http_filters=[http_connection_manager_pb2.HttpFilter(name="router", typed_config=_packed(router_pb2.Router()))],
+    )
+    message = listener_pb2.Listener(
+        name=name(LISTENER, key), api_listener=api_listener_pb2.ApiListener(api_listener=_packed(manager))
+    )
+    return Resource(LISTENER, message.name, version, _packed(message))
+
+
+def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource:
+    """The cluster of a service: its policy, and where its endpoints come from."""
+    ads = config_source_pb2.ConfigSource(
+        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
+    )
+    message = cluster_pb2.Cluster(
+        name=name(CLUSTER, key),
+        type=cluster_pb2.Cluster.EDS,
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(
+            eds_config=ads, service_name=name(ENDPOINTS, source_key)
+        ),
+    )
+    match policy:
+        case RoundRobin():
+            message.lb_policy = cluster_pb2.Cluster.ROUND_ROBIN
+        case PickFirst():
+            message.load_balancing_policy.CopyFrom(_typed_policy("pick_first", pick_first_pb2.PickFirst()))
+    return Resource(CLUSTER, message.name, version, _packed(message))
+
+
+def assignment(source_key: str, snapshot: Snapshot) -> Resource:
+    """The endpoints of a source, each with its health. All in one locality: with several, picks become random."""
+    message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name(ENDPOINTS, source_key))
+    if snapshot.endpoints:
+        message.endpoints.append(
+            endpoint_components_pb2.LocalityLbEndpoints(
+                locality=base_pb2.Locality(region=AUTHORITY),
+                # A locality without a weight is ignored by gRPC (gRFC A27).
+                load_balancing_weight=wrappers_pb2.UInt32Value(value=1),
+                lb_endpoints=[_lb_endpoint(endpoint) for endpoint in snapshot.endpoints],
+            )
+        )
+    return Resource(ENDPOINTS, message.cluster_name, snapshot.version, _packed(message))
+
+
+@functools.lru_cache(maxsize=16384)
+def _lb_endpoint(endpoint: Endpoint) -> endpoint_components_pb2.LbEndpoint:
+    """Cached: of a large set one endpoint changes at a time, and building messages is most of an update's cost."""
+    return endpoint_components_pb2.LbEndpoint(
+        health_status=_STATUS[endpoint.health],
+        load_balancing_weight=wrappers_pb2.UInt32Value(value=endpoint.weight),
+        endpoint=endpoint_components_pb2.Endpoint(
+            address=address_pb2.Address(
+                socket_address=address_pb2.SocketAddress(address=endpoint.host, port_value=endpoint.port)
+            )
+        ),
+    )
+
+
+def _typed_policy(policy_name: str, message: Message) -> cluster_pb2.LoadBalancingPolicy:
+    config = extension_pb2.TypedExtensionConfig(name=policy_name, typed_config=_packed(message))
+    return cluster_pb2.LoadBalancingPolicy(
+        policies=[cluster_pb2.LoadBalancingPolicy.Policy(typed_extension_config=config)]
+    )
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    box = any_pb2.Any()
+    box.Pack(message)
+    return box

@@ -1,0 +1,52 @@
+"""The truth that streams are told: services and the latest snapshot of their sources, as resources built once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resolver.snapshots import next_version
+from resolver.xds import resources
+from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from resolver.model import Snapshot
+    from resolver.policy import Policy
+
+
+class ResourceStore:
+    """Holds one resource for each type and name. Not for several threads: it lives on the control plane's loop."""
+
+    def __init__(self) -> None:
+        self._resources: dict[str, dict[str, Resource]] = {LISTENER: {}, CLUSTER: {}, ENDPOINTS: {}}
+
+    def find(self, type_url: str, name: str) -> Resource | None:
+        """The resource as it is now, or None where there is none."""
+        return self._resources.get(type_url, {}).get(name)
+
+    def names(self, type_url: str) -> Iterable[str]:
+        """All names of a type."""
+        return self._resources.get(type_url, {}).keys()
+
+    def put_service(self, key: str, source_key: str, policy: Policy) -> None:
+        """Offer a target under a policy: `xds://lbdemo/<key>`."""
+        version = next_version()
+        self._put(resources.listener(key, version))
+        self._put(resources.cluster(key, source_key, policy, version))
+
+    def remove_service(self, key: str) -> None:
+        """Offer it no longer. No error if it was not there."""
+        for type_url in (LISTENER, CLUSTER):
+            self._resources[type_url].pop(resources.name(type_url, key), None)
+
+    def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
+        """The endpoints of a source, now."""
+        self._put(resources.assignment(source_key, snapshot))
+
+    def remove_source(self, source_key: str) -> None:
+        """Forget a source's endpoints. No error if there were none."""
+        self._resources[ENDPOINTS].pop(resources.name(ENDPOINTS, source_key), None)
+
+    def _put(self, resource: Resource) -> None:
+        self._resources[resource.type_url][resource.name] = resource

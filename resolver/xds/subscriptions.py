@@ -1,0 +1,162 @@
+"""Per-stream ADS subscriptions: requests and resources in, responses out. No gRPC here; see server.py.
+
+The state-of-the-world variant of the xDS protocol, rule by rule as docs/xds.md lists them with their source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# In the order in which a client needs them: what refers comes before what is referred to.
+TYPE_ORDER = (LISTENER, ROUTES, CLUSTER, ENDPOINTS)
+# Of these a response is the whole truth: a name that is missing from it does not exist.
+_FULL_STATE = frozenset({LISTENER, CLUSTER})
+_WILDCARD = "*"
+_ABSENT = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What of a DiscoveryRequest matters. `error` is the client's reason for a NACK, None in an ACK."""
+
+    type_url: str
+    names: tuple[str, ...] = ()
+    nonce: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What of a DiscoveryResponse matters."""
+
+    type_url: str
+    version: str
+    nonce: str
+    resources: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A NACK, told once: what the client refused and why."""
+
+    type_url: str
+    names: tuple[str, ...]
+    version: str
+    reason: str
+
+
+class ResourceSet(Protocol):
+    """The truth that streams are told: all resources there are now."""
+
+    def find(self, type_url: str, name: str) -> Resource | None:
+        """The resource as it is now, or None where there is none."""
+
+    def names(self, type_url: str) -> Iterable[str]:
+        """All names of a type: what a wildcard stands for."""
+
+
+@dataclass(slots=True)
+class _TypeState:
+    """One type on one stream."""
+
+    names: frozenset[str] = frozenset()
+    wildcard: bool = False
+    named: bool = False  # names were sent at some time: from then on an empty list means nothing, not everything
+    nonce: str = ""
+    sent: dict[str, str] = field(default_factory=dict)  # name -> version last sent, or _ABSENT
+    in_flight: Response | None = None  # the last response, until it is acknowledged
+    rejected: dict[str, str] = field(default_factory=dict)  # name -> version that the client refused
+
+
+class Subscriptions:
+    """The state of one stream. `receive` takes a request, `due` what has become due; both only decide.
+
+    Nothing is sent twice in the same version to the same subscription, and nothing that was rejected is sent again
+    until its content changes.
+    """
+
+    def __init__(self) -> None:
+        self._types: dict[str, _TypeState] = {}
+        self._nonces = 0
+
+    def receive(self, request: Request) -> Rejection | None:
+        """Take in one request. What it makes due comes from `due`; a NACK comes back for the log."""
+        state = self._types.setdefault(request.type_url, _TypeState())
+        if request.nonce and request.nonce != state.nonce:
+            # Stale: it crossed a newer response on the wire. The client will answer that one too.
+            return None
+        rejection = self._settle(state, request) if request.nonce else None
+        self._subscribe(state, request)
+        return rejection
+
+    def due(self, truth: ResourceSet) -> list[Response]:
+        """The responses that bring the stream up to date, in the order in which to send them; often none."""
+        responses = []
+        for type_url in sorted(self._types, key=_position):
+            response = self._due(type_url, self._types[type_url], truth)
+            if response is not None:
+                responses.append(response)
+        return responses
+
+    def names(self, type_url: str) -> frozenset[str]:
+        """The names the stream is subscribed to now, the wildcard not resolved."""
+        state = self._types.get(type_url)
+        return state.names if state else frozenset()
+
+    @staticmethod
+    def _settle(state: _TypeState, request: Request) -> Rejection | None:
+        """The verdict on the last response: forget it when accepted, remember its content when rejected."""
+        response, state.in_flight = state.in_flight, None
+        if response is None or request.error is None:
+            return None
+        state.rejected.update((resource.name, resource.version) for resource in response.resources)
+        return Rejection(response.type_url, tuple(r.name for r in response.resources), response.version, request.error)
+
+    @staticmethod
+    def _subscribe(state: _TypeState, request: Request) -> None:
+        if not request.nonce:
+            # A new subscription, also after the client went idle: whatever version it has, it is told again.
+            state.sent.clear()
+        names = frozenset(request.names)
+        state.named = state.named or bool(names)
+        state.wildcard = _WILDCARD in names or (not names and not state.named and request.type_url in _FULL_STATE)
+        state.names = names - {_WILDCARD}
+        if not state.wildcard:
+            # Left and subscribed again later, a name is new to the client: it has dropped what it knew.
+            for name in state.sent.keys() - state.names:
+                del state.sent[name]
+
+    def _due(self, type_url: str, state: _TypeState, truth: ResourceSet) -> Response | None:
+        names = sorted(state.names.union(truth.names(type_url)) if state.wildcard else state.names)
+        found = {name: resource for name in names if (resource := truth.find(type_url, name)) is not None}
+        news = {
+            name: resource
+            for name, resource in found.items()
+            if resource.version not in (state.sent.get(name), state.rejected.get(name))
+        }
+        if type_url in _FULL_STATE:
+            gone = [name for name in {*names, *state.sent} if name not in found and state.sent.get(name) != _ABSENT]
+            if not news and not gone:
+                return None
+            told = found
+            state.sent = dict.fromkeys(names, _ABSENT)
+        else:
+            if not news:
+                return None
+            told = news
+        state.sent.update((name, resource.version) for name, resource in told.items())
+        self._nonces += 1
+        state.nonce = str(self._nonces)
+        version = max((resource.version for resource in told.values()), default="none")
+        state.in_flight = Response(type_url, version, state.nonce, tuple(told.values()))
+        return state.in_flight
+
+
+def _position(type_url: str) -> tuple[int, str]:
+    return (TYPE_ORDER.index(type_url) if type_url in TYPE_ORDER else len(TYPE_ORDER), type_url)
