@@ -6,9 +6,9 @@ response, where an early header would commit the call and forbid a retry; initia
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,11 +27,13 @@ ATTEMPTS_KEY = "lbdemo-previous-attempts"
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-@dataclass(slots=True)
 class Identity:
     """Who answers, as metadata. Mutable because handlers are wrapped before the port is known."""
 
-    metadata: Metadata = ()
+    __slots__ = ("metadata",)
+
+    def __init__(self, metadata: Metadata = ()) -> None:
+        self.metadata = metadata
 
     @classmethod
     def of(cls, id: str, address: str) -> Identity:
@@ -43,12 +45,40 @@ class Identity:
         return Identity((*self.metadata, (ATTEMPTS_KEY, attempts)))
 
 
-@dataclass(slots=True)
 class Counters:
-    """How many calls there were, and how many are being answered now. Touched on the event loop only."""
+    """How many calls there were and are. Touched on the event loop only.
 
-    calls: int = 0
-    in_flight: int = 0
+    Attributes:
+        calls: Calls so far.
+        in_flight: Calls whose servicer is at work. Down again before the client sees its answer.
+        unsent: Calls whose answer is not on its way yet: a large one to a slow reader takes its time.
+    """
+
+    __slots__ = ("_waiting", "calls", "in_flight", "unsent")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.in_flight = 0
+        self.unsent = 0
+        self._waiting: asyncio.Future[None] | None = None
+
+    def begin(self, context: Any) -> None:
+        """A call has come; the end of its servicer is for the caller to count."""
+        self.calls += 1
+        self.in_flight += 1
+        self.unsent += 1
+        context.add_done_callback(self._sent)
+
+    def _sent(self, _context: object) -> None:
+        self.unsent -= 1
+        if not self.unsent and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def all_sent(self) -> None:
+        """Wait until no call is without its answer. One waiter at a time."""
+        if self.unsent:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
 
 
 class IdentifiedContext:
@@ -124,8 +154,7 @@ def identified(
     if not streams:
 
         async def answer(request: Any, context: Any) -> Any:
-            counters.calls += 1
-            counters.in_flight += 1
+            counters.begin(context)
             try:
                 return await behavior(request, IdentifiedContext(context, identity.metadata, initial_due=False))
             finally:
@@ -136,8 +165,7 @@ def identified(
     generates = inspect.isasyncgenfunction(behavior)
 
     async def stream(request: Any, context: Any) -> None:
-        counters.calls += 1
-        counters.in_flight += 1
+        counters.begin(context)
         try:
             wrapped = IdentifiedContext(context, identity.metadata, initial_due=True)
             if at_once:

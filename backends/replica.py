@@ -45,6 +45,10 @@ _OPTIONS = (
 )
 
 
+_SETTLE_S = 0.1
+"""What remains of a drain after the last call's answer: the time for polite ends and for bytes under way."""
+
+
 class Replica:
     """One server, serving on one event loop.
 
@@ -164,9 +168,22 @@ class Replica:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), self.spec.linger_s)
         self._health.close()
-        await self._server.stop(self.spec.grace_s)
+        await self._stop_gracefully(self._server)
         self._phase = "stopped"
         _log.info("replica %s has stopped, after %d calls", self.spec.id, self.calls)
+
+    async def _stop_gracefully(self, server: grpc.aio.Server) -> None:
+        """Wait for the calls, not for what somebody keeps open of the lab's own: reflection, an unread Watch."""
+        counters = self._dispatch.counters
+        stopping = asyncio.create_task(server.stop(self.spec.grace_s), name="stop")
+        while not stopping.done():
+            sent = asyncio.create_task(counters.all_sent(), name="all sent")
+            await asyncio.wait({stopping, sent}, return_when=asyncio.FIRST_COMPLETED)
+            sent.cancel()
+            await asyncio.wait({stopping}, timeout=_SETTLE_S)
+            if not counters.unsent:
+                await server.stop(None)
+        await stopping
 
     async def stop(self) -> None:
         """Stop at once: calls in flight are cancelled. Cuts a drain short; does nothing when all has stopped."""
