@@ -1,0 +1,256 @@
+"""What a command can do with a cluster: start, join, watch, scale, stop. Works on its state folder and its socket.
+
+Blocking functions, for a process with nothing else to do. gRPC is imported only to talk to a supervisor that runs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backends.cluster_errors import (
+    CannotStartError,
+    NotRunningError,
+    NotServingInTimeError,
+    OtherServiceError,
+)
+from backends.starting import Starting, cannot_start_line, not_serving_line
+from backends.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backends.link import SupervisorLink
+    from backends.view import ClusterView
+
+    Watcher = Callable[[ClusterView], None]
+
+RETRY_S = 0.01
+TICK_S = 0.25
+GONE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How `up` or `scale` ended.
+
+    Attributes:
+        view: The cluster afterwards.
+        before: How many replicas were wanted before; 0 when the cluster was started.
+    """
+
+    view: ClusterView
+    before: int
+
+
+def nobody(view: ClusterView) -> None:
+    """Watches nothing."""
+
+
+def up(
+    cluster: str,
+    *,
+    replicas: int,
+    service: str | None = None,
+    wait: bool = True,
+    timeout_s: float = 30.0,
+    watcher: Watcher = nobody,
+) -> Outcome:
+    """Start a cluster, or scale the one that runs; with `wait`, return when every replica serves.
+
+    A start that ends early, by an error or by KeyboardInterrupt, leaves nothing; a cluster that ran before goes on.
+
+    Args:
+        cluster: Its name, already checked.
+        replicas: 1 to 1000.
+        service: `package.module:function`, imported from the present working directory; None for the Greeter, or for
+            whatever runs already.
+        wait: Whether to wait until all serve; else only until the supervisor answers.
+        timeout_s: For all of it.
+        watcher: Told the cluster after each change, and a few times a second in between.
+
+    Raises:
+        StateFolderError: The state folder cannot be used.
+        OtherServiceError: The cluster runs another service.
+        CannotStartError: A replica cannot start; the start, or the change of number, is undone.
+        NotServingInTimeError: The time is up; the cluster stays as it is.
+        NotAnsweringError: A supervisor lives and does not answer.
+        SupervisorLostError: The supervisor ended under our hands.
+    """
+    end = time.monotonic() + timeout_s
+    folder = StateFolder.of(cluster)
+    folder.prepare()
+    while True:
+        starting = Starting.begin(folder, replicas=replicas, service=service)
+        if starting is not None:
+            return Outcome(_rise(starting, wait=wait, timeout_s=timeout_s, watcher=watcher), 0)
+        try:
+            with _open(folder) as link:
+                view = link.status()
+                _refuse_another(view, service)
+                return _rescale(link, view, replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
+        except NotRunningError:
+            # It ended between our look at the lock and our question, or is about to: the next one is ours to start.
+            if time.monotonic() > end:
+                raise NotServingInTimeError(
+                    f"cluster {cluster!r} has been stopping for {timeout_s:g} s: see {folder.log('supervisor')}"
+                ) from None
+            time.sleep(RETRY_S)
+
+
+def hold(cluster: str, *, replicas: int, service: str | None = None) -> Starting:
+    """Start a cluster that lasts as long as the block of the returned value, or as this process if that ends first.
+
+    Raises:
+        StateFolderError: The state folder cannot be used.
+        OtherServiceError: A cluster of that name runs already.
+    """
+    folder = StateFolder.of(cluster)
+    folder.prepare()
+    starting = Starting.begin(folder, replicas=replicas, service=service)
+    if starting is None:
+        raise OtherServiceError(f"cluster {cluster!r} runs already: 'lbdemo down' first, or leave --foreground away")
+    return starting
+
+
+def status(cluster: str) -> ClusterView:
+    """The cluster as it is now.
+
+    Raises:
+        StateFolderError, NotRunningError, NotAnsweringError: There is nothing to ask, or no answer.
+    """
+    with _open(_existing(cluster)) as link:
+        return link.status()
+
+
+def watch(cluster: str, *, interval_s: float = 0.0) -> Iterator[ClusterView]:
+    """The cluster now and after every change until it ends; with an interval also when only counters moved.
+
+    Raises:
+        StateFolderError, NotRunningError, NotAnsweringError: There is nothing to ask, or no answer.
+    """
+    with _open(_existing(cluster)) as link, closing(link.watch(interval_ms=round(interval_s * 1000))) as views:  # type: ignore[type-var]  # a generator has close()
+        for view in views:
+            if view is not None:
+                yield view
+
+
+def scale(
+    cluster: str, replicas: int, *, wait: bool = True, timeout_s: float = 30.0, watcher: Watcher = nobody
+) -> Outcome:
+    """Change the number of replicas of a cluster that runs; with `wait`, return when exactly so many serve.
+
+    Raises:
+        StateFolderError, NotRunningError, NotAnsweringError, CannotStartError, NotServingInTimeError: As for `up`.
+    """
+    with _open(_existing(cluster)) as link:
+        return _rescale(link, link.status(), replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
+
+
+def down(cluster: str, *, timeout_s: float = 60.0, watcher: Watcher = nobody) -> ClusterView:
+    """Drain and end everything of a cluster; returns when nothing is left of it, with what it was before.
+
+    Raises:
+        StateFolderError, NotRunningError, NotAnsweringError: There is nothing to stop, or no answer.
+        NotServingInTimeError: The time is up; the draining goes on.
+    """
+    folder = _existing(cluster)
+    end = time.monotonic() + timeout_s
+    with _open(folder) as link:
+        before = last = link.status()
+        with closing(link.shutdown(tick_s=TICK_S)) as views:  # type: ignore[type-var]  # a generator has close()
+            for view in views:
+                last = view or last
+                watcher(last)
+                if time.monotonic() > end:
+                    who = ", ".join(r.id for r in last.replicas)
+                    raise NotServingInTimeError(f"still draining after {timeout_s:g} s: {who}; it goes on by itself")
+    # The answer ends a little before its process: whoever comes next should find nothing.
+    end = time.monotonic() + GONE_S
+    while folder.is_locked() and time.monotonic() < end:
+        time.sleep(RETRY_S)
+    return before
+
+
+def leftovers(cluster: str, *, remove: bool = False) -> tuple[str, ...]:
+    """Names of the records and the socket that a cluster left which ended without cleaning up; () while one runs.
+
+    Raises:
+        StateFolderError: The state folder cannot be used.
+    """
+    folder = StateFolder.of(cluster)
+    folder.check()
+    if not folder.leftovers():
+        return ()
+    lock = folder.try_lock()
+    if lock is None:
+        return ()
+    try:
+        found = folder.leftovers()
+        if remove:
+            folder.clean()
+    finally:
+        os.close(lock)
+    return tuple(path.name for path in found)
+
+
+def _rise(starting: Starting, *, wait: bool, timeout_s: float, watcher: Watcher) -> ClusterView:
+    with starting:
+        try:
+            view = starting.wait(until_serving=wait, timeout_s=timeout_s, watcher=watcher)
+        except NotServingInTimeError:
+            starting.keep()
+            raise
+        starting.keep()
+        return view
+
+
+def _rescale(
+    link: SupervisorLink, before: ClusterView, replicas: int, *, wait: bool, timeout_s: float, watcher: Watcher
+) -> Outcome:
+    end = time.monotonic() + timeout_s
+    if before.wanted != replicas or before.failed:
+        link.scale(replicas)
+    if not wait:
+        return Outcome(link.status(), before.wanted)
+    last = before
+    with closing(link.watch(tick_s=TICK_S)) as views:  # type: ignore[type-var]  # a generator has close()
+        for view in views:
+            last = view or last
+            watcher(last)
+            if last.wanted != replicas:
+                break  # somebody else scaled it meanwhile: theirs is the last word
+            if last.failed:
+                line = cannot_start_line(last)
+                if before.wanted < replicas:
+                    link.scale(before.wanted)
+                    line += f"; scaled back to {before.wanted}"
+                raise CannotStartError(line)
+            if last.settled:
+                break
+            if time.monotonic() > end:
+                raise NotServingInTimeError(not_serving_line(last, timeout_s))
+    return Outcome(last, before.wanted)
+
+
+def _refuse_another(view: ClusterView, service: str | None) -> None:
+    if service is not None and service != view.service:
+        runs = f"service {view.service}" if view.service else "the Greeter"
+        raise OtherServiceError(
+            f"cluster {view.cluster!r} runs {runs}, not {service}: 'lbdemo down' first, or choose another --cluster"
+        )
+
+
+def _existing(cluster: str) -> StateFolder:
+    folder = StateFolder.of(cluster)
+    folder.check()
+    return folder
+
+
+def _open(folder: StateFolder) -> SupervisorLink:
+    from backends.link import open_link  # noqa: PLC0415 -- starting a cluster needs none of it
+
+    return open_link(folder)

@@ -1,0 +1,164 @@
+"""Answers `lbdemo.v1.Cluster` for a FleetSupervisor, on the unix socket of its state folder. Decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from backends.fleet import Fleet, Member, Phase
+from backends.probe import ReplicaProbe
+from protos import cluster_pb2, cluster_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from backends.supervisor import FleetSupervisor
+
+POLL_S = 1.0
+"""How often a watcher without an interval looks at the replicas' health."""
+
+STREAMS_END_S = 1.0
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ClusterService(cluster_pb2_grpc.ClusterServicer):
+    """The servicer. One probe for all callers: many watchers cost the replicas no more than one."""
+
+    def __init__(self, supervisor: FleetSupervisor, probe: ReplicaProbe) -> None:
+        self._supervisor = supervisor
+        self._probe = probe
+
+    async def GetStatus(self, request: cluster_pb2.GetStatusRequest, context: Context) -> cluster_pb2.ClusterStatus:  # noqa: ARG002, N802 -- gRPC's signature
+        """The cluster as it is now."""
+        return await self._status()
+
+    async def WatchStatus(  # noqa: N802 -- gRPC's signature
+        self,
+        request: cluster_pb2.WatchStatusRequest,
+        context: Context,  # noqa: ARG002 -- gRPC's signature
+    ) -> AsyncIterator[cluster_pb2.ClusterStatus]:
+        """The cluster now, then after every change, and with an interval also when only counters changed."""
+        poll_s = request.interval_ms / 1000 if request.interval_ms else POLL_S
+        last = None
+        while True:
+            fleet = self._supervisor.fleet
+            status = await self._status()
+            # A counter that moved is news only to who asked for counters; uptime alone is news to nobody.
+            news = (
+                _without(status, "uptime_s")
+                if request.interval_ms
+                else _without(status, "uptime_s", "calls", "in_flight")
+            )
+            if news != last:
+                last = news
+                yield status
+            if self._supervisor.over:
+                return
+            if self._supervisor.fleet is fleet:
+                await _at_most(self._supervisor.wait_for_change(), poll_s)
+
+    async def Scale(self, request: cluster_pb2.ScaleRequest, context: Context) -> cluster_pb2.ClusterStatus:  # noqa: N802 -- gRPC's signature
+        """Sets how many replicas there should be."""
+        if self._supervisor.fleet.stopping:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the cluster is stopping")
+        try:
+            self._supervisor.scale(request.replicas)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return self._describe(self._supervisor.fleet, {})
+
+    async def Shutdown(  # noqa: N802 -- gRPC's signature
+        self,
+        request: cluster_pb2.ShutdownRequest,  # noqa: ARG002 -- gRPC's signature
+        context: Context,  # noqa: ARG002 -- gRPC's signature
+    ) -> AsyncIterator[cluster_pb2.ClusterStatus]:
+        """Drains everything; one status for each step on the way."""
+        yield self._describe(self._supervisor.fleet, {})
+        self._supervisor.stop("asked to by a caller")
+        async for fleet in self._supervisor.changes():
+            yield self._describe(fleet, {})
+
+    async def _status(self) -> cluster_pb2.ClusterStatus:
+        members = self._supervisor.fleet.members
+        addresses = {m.id: m.address for m in members if m.phase in (Phase.RUNNING, Phase.DRAINING) and m.address}
+        stats = await self._probe.gather(addresses)
+        return self._describe(self._supervisor.fleet, stats)
+
+    def _describe(
+        self, fleet: Fleet, stats: Mapping[str, cluster_pb2.ReplicaStats | None]
+    ) -> cluster_pb2.ClusterStatus:
+        plan, now = self._supervisor.plan, self._supervisor.clock()
+        services = {name for answer in stats.values() if answer is not None for name in answer.services}
+        return cluster_pb2.ClusterStatus(
+            cluster=plan.folder.cluster,
+            target=plan.target,
+            services=sorted(services),
+            wanted=fleet.wanted,
+            replicas=[_describe_member(m, stats.get(m.id), now, asked=m.id in stats) for m in fleet.members],
+            supervisor_pid=os.getpid(),
+            log_folder=str(plan.folder.logs),
+            service_spec=plan.service or "",
+        )
+
+
+def _describe_member(
+    member: Member, stats: cluster_pb2.ReplicaStats | None, now: float, *, asked: bool
+) -> cluster_pb2.ReplicaStatus:
+    if stats is not None:
+        health = stats.health
+    elif member.phase is Phase.RUNNING:
+        health = "UNREACHABLE" if asked else "SERVING"
+    else:
+        health = "NOT_SERVING" if member.phase is Phase.DRAINING else "UNKNOWN"
+    return cluster_pb2.ReplicaStatus(
+        id=member.id,
+        address=member.address,
+        phase=member.phase.name,
+        health=health,
+        pid=member.pid,
+        calls=stats.calls if stats else 0,
+        in_flight=stats.in_flight if stats else 0,
+        uptime_s=now - member.started_at if member.pid else 0.0,
+        restarts=member.restarts,
+        reason=member.reason,
+    )
+
+
+def _without(status: cluster_pb2.ClusterStatus, *fields: str) -> cluster_pb2.ClusterStatus:
+    copy = cluster_pb2.ClusterStatus()
+    copy.CopyFrom(status)
+    for replica in copy.replicas:
+        for field in fields:
+            replica.ClearField(field)
+    return copy
+
+
+async def _at_most(change: Any, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(change, timeout_s)
+    except TimeoutError:
+        return
+
+
+@asynccontextmanager
+async def serving_cluster(supervisor: FleetSupervisor) -> AsyncIterator[None]:
+    """Answer on the socket of the supervisor's folder; leaving ends the streams and closes it.
+
+    Raises:
+        RuntimeError: The socket cannot be bound.
+    """
+    async with ReplicaProbe() as probe:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        cluster_pb2_grpc.add_ClusterServicer_to_server(ClusterService(supervisor, probe), server)
+        server.add_insecure_port(f"unix:{supervisor.plan.folder.socket}")
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.stop(STREAMS_END_S)

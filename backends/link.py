@@ -1,0 +1,201 @@
+"""The command's connection to a supervisor: the Cluster service on its socket, as values and as errors with a name."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from backends.cluster_errors import ClusterError, NotAnsweringError, NotRunningError
+from backends.view import ClusterView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backends.state import StateFolder
+    from protos import cluster_pb2
+
+    T = TypeVar("T")
+
+ANSWER_S = 5.0
+"""A supervisor that lives answers well within this."""
+
+RETRY_S = 0.005
+
+
+class SupervisorLink:
+    """An open connection. Made by `open_link`; leaving the block closes it."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        import grpc  # noqa: PLC0415 -- only who talks to a supervisor pays for it
+
+        from protos import cluster_pb2_grpc  # noqa: PLC0415 -- the same
+
+        self._folder = folder
+        self._grpc = grpc
+        self._channel = grpc.insecure_channel(f"unix:{folder.socket}", options=[("grpc.enable_http_proxy", 0)])
+        self._stub = cluster_pb2_grpc.ClusterStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def status(self) -> ClusterView:
+        """The cluster as it is now.
+
+        Raises:
+            NotRunningError, NotAnsweringError: It has ended, or is silent.
+        """
+        from protos import cluster_pb2  # noqa: PLC0415 -- as above
+
+        return self._asking(
+            lambda: ClusterView.of(self._stub.GetStatus(cluster_pb2.GetStatusRequest(), timeout=ANSWER_S))
+        )
+
+    def scale(self, replicas: int) -> ClusterView:
+        """Set how many replicas there should be.
+
+        Raises:
+            NotRunningError, NotAnsweringError: It has ended, is about to, or is silent.
+        """
+        from protos import cluster_pb2  # noqa: PLC0415 -- as above
+
+        request = cluster_pb2.ScaleRequest(replicas=replicas)
+        return self._asking(lambda: ClusterView.of(self._stub.Scale(request, timeout=ANSWER_S)))
+
+    def watch(self, *, interval_ms: int = 0, tick_s: float | None = None) -> Iterator[ClusterView | None]:
+        """The cluster now and after every change, until it ends; None each `tick_s` without news.
+
+        Raises:
+            NotRunningError, NotAnsweringError: It has ended, or is silent from the first.
+        """
+        from protos import cluster_pb2  # noqa: PLC0415 -- as above
+
+        yield from self._views(self._stub.WatchStatus(cluster_pb2.WatchStatusRequest(interval_ms=interval_ms)), tick_s)
+
+    def shutdown(self, *, tick_s: float | None = None) -> Iterator[ClusterView | None]:
+        """Drain and end everything: the cluster after every step on the way; None each `tick_s` without news.
+
+        Raises:
+            NotRunningError, NotAnsweringError: It has ended, or is silent from the first.
+        """
+        from protos import cluster_pb2  # noqa: PLC0415 -- as above
+
+        yield from self._views(self._stub.Shutdown(cluster_pb2.ShutdownRequest()), tick_s)
+
+    def _views(self, stream: Iterator[cluster_pb2.ClusterStatus], tick_s: float | None) -> Iterator[ClusterView | None]:
+        """A stream as views. It is read in a thread: gRPC's own waiting cannot be given a limit for each message."""
+        news: queue.SimpleQueue[ClusterView | Exception | None] = queue.SimpleQueue()
+
+        def read() -> None:
+            try:
+                for status in stream:
+                    news.put(ClusterView.of(status))
+                news.put(None)
+            except self._grpc.RpcError as error:
+                news.put(error)
+
+        threading.Thread(target=read, name="cluster-status", daemon=True).start()
+        first = True
+        try:
+            while True:
+                try:
+                    item = news.get(timeout=ANSWER_S if first else tick_s)
+                except queue.Empty:
+                    if first:
+                        raise self._silent() from None
+                    yield None
+                    continue
+                first = False
+                if item is None:
+                    return
+                if isinstance(item, Exception):
+                    raise self._named(item) from None
+                yield item
+        finally:
+            stream.cancel()  # type: ignore[attr-defined]  # a gRPC call is an iterator that can be cancelled
+
+    def _asking(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except self._grpc.RpcError as error:
+            raise self._named(error) from None
+
+    def _named(self, error: Exception) -> ClusterError:
+        code = error.code() if isinstance(error, self._grpc.Call) else None
+        if code is self._grpc.StatusCode.DEADLINE_EXCEEDED:
+            return self._silent()
+        if code in (
+            self._grpc.StatusCode.UNAVAILABLE,
+            self._grpc.StatusCode.CANCELLED,
+            self._grpc.StatusCode.FAILED_PRECONDITION,
+        ):
+            return not_running(self._folder)
+        details = error.details() if isinstance(error, self._grpc.Call) else error
+        return ClusterError(f"the supervisor of cluster {self._folder.cluster!r} refuses: {details}")
+
+    def _silent(self) -> NotAnsweringError:
+        return silent(self._folder)
+
+
+def open_link(folder: StateFolder) -> SupervisorLink:
+    """Connect to the supervisor that lives in `folder`. One that is only just starting is waited for.
+
+    Raises:
+        NotRunningError: No supervisor lives.
+        NotAnsweringError: One lives and has not opened its socket for `ANSWER_S`.
+    """
+    end = time.monotonic() + ANSWER_S
+    while folder.is_locked():
+        if _accepts(folder):
+            return SupervisorLink(folder)
+        if time.monotonic() > end:
+            raise silent(folder)
+        time.sleep(RETRY_S)
+    raise not_running(folder)
+
+
+def not_running(folder: StateFolder) -> NotRunningError:
+    """The error that says so, and how to start it."""
+    name = "" if folder.cluster == "default" else f" --cluster {folder.cluster}"
+    return NotRunningError(f"cluster {folder.cluster!r} is not running: start it with 'lbdemo up{name}'")
+
+
+def silent(folder: StateFolder) -> NotAnsweringError:
+    """The error that tells of a living, silent supervisor, and what can be done."""
+    pid = peer_pid(folder)
+    who = f"pid {pid}" if pid else "its socket is not open"
+    act = f"end it with 'kill -9 {pid}', then its replicas drain and exit" if pid else "try again"
+    return NotAnsweringError(
+        f"the supervisor of cluster {folder.cluster!r} ({who}) does not answer within {ANSWER_S:g} s: "
+        f"see {folder.log('supervisor')}, or {act}",
+        pid=pid,
+    )
+
+
+def peer_pid(folder: StateFolder) -> int:
+    """The process that listens on the cluster's socket, as the kernel knows it; 0 when nobody does."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.settimeout(RETRY_S)
+            probe.connect(os.fspath(folder.socket))
+            size = struct.calcsize("3i")
+            pid: int = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+        except OSError:
+            return 0
+        return pid
+
+
+def _accepts(folder: StateFolder) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(folder.socket))
+        except OSError:
+            return False
+        return True

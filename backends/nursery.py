@@ -1,0 +1,200 @@
+"""The process that forks replicas, reaps them, and alone signals them. What should run is the supervisor's business.
+
+It stays without gRPC and without threads, so that forking is safe, and a replica starts with asyncio and the protobuf
+messages already imported. Requests and reports are JSON lines on a socket pair:
+
+    to it    {"op": "start", "spec": {…}}   {"op": "signal", "id": "r1", "signal": 15}
+    from it  {"event": "started", "id": "r1", "pid": 7}   {"event": "not-forked", "id": "r1", "reason": "…"}
+             {"event": "exited", "id": "r1", "pid": 7, "code": 0, "signal": 0}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from backends.process import close_all_but, fork, leave_with, redirect_output, set_title
+from backends.spec import ReplicaSpec
+
+if TYPE_CHECKING:
+    from backends.state import StateFolder
+
+PRELOAD = (
+    "asyncio",
+    "concurrent.futures.thread",
+    "setproctitle",
+    "typing_extensions",
+    "protos.cluster_pb2",
+    "protos.helloworld_pb2",
+    "grpc_health.v1.health_pb2",
+    "grpc_reflection.v1alpha.reflection_pb2",
+    "grpc_channelz.v1.channelz_pb2",
+)
+"""What every replica imports anyway and may be imported before a fork."""
+
+REASON_MAX = 300
+"""Characters of a reason: even escaped, its line stays below PIPE_BUF, so lines of several replicas never mix."""
+
+
+@dataclass(frozen=True, slots=True)
+class NurseryPipes:
+    """The supervisor's ends of what ties it to its nursery. Closing them ends the nursery and drains its replicas.
+
+    Attributes:
+        link: Requests out, reports in.
+        notices: What replicas say of themselves; it ends when the nursery and every replica are gone.
+        pid: The nursery's process.
+    """
+
+    link: socket.socket
+    notices: int
+    pid: int
+
+
+def preload() -> None:
+    """Import what the replicas will need, once; collecting garbage in between would only cost time."""
+    gc.disable()
+    for name in PRELOAD:
+        importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
+
+
+def fork_nursery(folder: StateFolder) -> NurseryPipes:
+    """Fork the nursery of one cluster.
+
+    Raises:
+        RuntimeError: gRPC is imported already; a process that forks afterwards may hang.
+    """
+    link, theirs = socket.socketpair()
+    notices, notify = os.pipe()
+    lifeline, lifeline_end = os.pipe()
+    pid = fork()
+    if pid == 0:
+        leave_with(lambda: Nursery(theirs, notify, lifeline, lifeline_end, folder).run())
+    theirs.close()
+    for fd in (notify, lifeline, lifeline_end):
+        os.close(fd)
+    os.set_blocking(notices, False)
+    return NurseryPipes(link, notices, pid)
+
+
+class Nursery:
+    """The nursery's own side: one loop over requests and dead children, in a process of its own."""
+
+    def __init__(self, link: socket.socket, notify: int, lifeline: int, lifeline_end: int, folder: StateFolder) -> None:
+        self._link = link
+        self._notify = notify
+        self._lifeline = lifeline
+        self._lifeline_end = lifeline_end
+        self._folder = folder
+        self._children: dict[int, str] = {}  # pid -> id; a pid in here was not reaped, so it is still ours
+        self._wakeup = (-1, -1)
+
+    def run(self) -> int:
+        """Serve the supervisor until it closes the link, then leave: the replicas see their lifeline end."""
+        close_all_but((self._link.fileno(), self._notify, self._lifeline, self._lifeline_end))
+        # A group of its own: Ctrl-C in a terminal is for the supervisor, which drains in order.
+        os.setpgid(0, 0)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        set_title(f"nursery {self._folder.cluster}")
+        os.set_blocking(self._notify, False)
+        self._wakeup = os.pipe()
+        for fd in self._wakeup:
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        pending = b""
+        while True:
+            ready, _, _ = select.select([self._link.fileno(), self._wakeup[0]], [], [])
+            if self._wakeup[0] in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wakeup[0], 4096)
+                self._reap()
+            if self._link.fileno() in ready:
+                data = self._link.recv(1 << 16)
+                if not data:
+                    return 0
+                *lines, pending = (pending + data).split(b"\n")
+                for line in lines:
+                    self._obey(json.loads(line))
+
+    def _obey(self, request: dict[str, object]) -> None:
+        if request["op"] == "start":
+            self._start(spec_from_json(request["spec"]))
+        else:
+            number = signal.Signals(int(str(request["signal"])))
+            for pid, name in self._children.items():
+                if name == request["id"]:
+                    os.kill(pid, number)
+
+    def _start(self, spec: ReplicaSpec) -> None:
+        try:
+            log = self._folder.open_log(spec.id)
+            pid = fork()
+        except OSError as error:
+            self._report({"event": "not-forked", "id": spec.id, "reason": f"no process: {error.strerror}"})
+            return
+        if pid == 0:
+            leave_with(lambda: self._become_replica(spec, log))
+        os.close(log)
+        self._children[pid] = spec.id
+        self._report({"event": "started", "id": spec.id, "pid": pid})
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            event = {"event": "exited", "id": self._children.pop(pid), "pid": pid}
+            self._report({**event, "code": max(code, 0), "signal": max(-code, 0)})
+
+    def _report(self, event: dict[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next read tells that it is over
+            self._link.sendall(json.dumps(event).encode() + b"\n")
+
+    def _become_replica(self, spec: ReplicaSpec, log: int) -> int:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        redirect_output(log)
+        self._link.close()
+        for fd in (self._lifeline_end, *self._wakeup):
+            os.close(fd)
+        set_title(f"replica {spec.id} {self._folder.cluster}")
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        print(f"--- {now} {spec.id} starts, pid {os.getpid()}")
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        from backends import replica  # noqa: PLC0415 -- it imports gRPC: only ever in the fork
+
+        return replica.run(spec, notify=self._notify_supervisor, lifeline_fd=self._lifeline)
+
+    def _notify_supervisor(self, event: dict[str, object]) -> None:
+        if "reason" in event:
+            event = {**event, "reason": str(event["reason"])[:REASON_MAX]}
+        # Whoever should read is gone, or so far behind that the pipe is full: no reason for a replica to stand still.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._notify, json.dumps(event).encode() + b"\n")
+
+
+def spec_to_json(spec: ReplicaSpec) -> dict[str, object]:
+    """The spec as it goes over the link."""
+    return asdict(spec)
+
+
+def spec_from_json(data: object) -> ReplicaSpec:
+    """The spec as it came over the link; pairs arrive as lists."""
+    fields = dict(data)  # type: ignore[call-overload]  # our own JSON: an object
+    return ReplicaSpec(**{**fields, "metadata": tuple((k, v) for k, v in fields["metadata"])})

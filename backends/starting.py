@@ -1,0 +1,129 @@
+"""A cluster that this process starts and still holds: how far it is, and the decision to keep it or to undo it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from backends.cluster_errors import CannotStartError, NotServingInTimeError, SupervisorLostError
+from backends.fleet import Phase
+from backends.launch import launch
+from backends.view import ClusterView, ReplicaView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backends.leash import Event, Leash
+    from backends.state import StateFolder
+
+    Watcher = Callable[[ClusterView], None]
+
+
+class Starting:
+    """A cluster on our leash.
+
+    Leaving the block without `keep` drains and ends the cluster, and returns when nothing is left of it. The same
+    happens, unwatched, when this process dies.
+    """
+
+    def __init__(self, leash: Leash, view: ClusterView) -> None:
+        self.view = view
+        self._leash = leash
+        self._open = False
+
+    @classmethod
+    def begin(cls, folder: StateFolder, *, replicas: int, service: str | None) -> Starting | None:
+        """Start a cluster in a prepared folder; None when one runs there, or ends and is not gone yet.
+
+        Raises:
+            StateFolderError: The lock cannot be opened.
+        """
+        lock = folder.try_lock()
+        if lock is None:
+            return None
+        folder.clean()
+        view = ClusterView(
+            cluster=folder.cluster,
+            target=f"dir://{folder.registry(service)}",
+            wanted=replicas,
+            service=service,
+            log_folder=str(folder.logs),
+        )
+        return cls(launch(folder, replicas=replicas, service=service, lock=lock), view)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._leash.__exit__(*exc)
+
+    def keep(self) -> None:
+        """Let the cluster go on without us."""
+        self._leash.detach()
+
+    def events(self, *, within_s: float | None = None) -> Iterator[ClusterView]:
+        """The cluster after each change and a few times a second in between; ends when its supervisor has ended.
+
+        Raises:
+            TimeoutError: `within_s` is over.
+        """
+        for event in self._leash.events(within_s=within_s):
+            self._take(event)
+            yield self.view
+
+    def wait(self, *, until_serving: bool, timeout_s: float, watcher: Watcher) -> ClusterView:
+        """Return when the supervisor answers and, with `until_serving`, every replica serves.
+
+        Raises:
+            CannotStartError: A replica cannot start.
+            NotServingInTimeError: The time is up.
+            SupervisorLostError: The supervisor has ended.
+        """
+        try:
+            for view in self.events(within_s=timeout_s):
+                watcher(view)
+                if until_serving and view.failed:
+                    raise CannotStartError(cannot_start_line(view))
+                if self._open and (view.settled or not until_serving):
+                    return view
+        except TimeoutError:
+            raise NotServingInTimeError(not_serving_line(self.view, timeout_s)) from None
+        raise SupervisorLostError(
+            f"the supervisor of cluster {self.view.cluster!r} ended at once: see {self.view.log_folder}/supervisor.log"
+        )
+
+    def _take(self, event: Event) -> None:
+        match event.get("event"):
+            case "replica":
+                phase = Phase[event["phase"]]
+                news = ReplicaView(
+                    id=event["id"],
+                    address=event["address"],
+                    health="SERVING" if phase is Phase.RUNNING else "UNKNOWN",
+                    pid=event["pid"],
+                    phase=phase,
+                    restarts=event["restarts"],
+                    reason=event["reason"],
+                )
+                self.view = self.view.with_replica(news)
+            case "gone":
+                self.view = self.view.without_replica(event["id"])
+            case "open":
+                self._open = True
+
+
+def cannot_start_line(view: ClusterView) -> str:
+    """Why replicas FAILED, in one line: most often all for the same reason."""
+    failed = view.failed
+    who = failed[0].id if len(failed) == 1 else f"{len(failed)} replicas"
+    return f"{who} cannot start: {failed[0].reason} (log: {view.log_folder}/{failed[0].id}.log)"
+
+
+def not_serving_line(view: ClusterView, timeout_s: float) -> str:
+    """Which replicas do not serve when the time is up, what they do instead, and where to look."""
+    late = [r for r in view.replicas if r.phase is not Phase.RUNNING]
+    shown = ", ".join(f"{r.id} {r.phase.value}{': ' + r.reason if r.reason else ''}" for r in late[:5])
+    more = f" and {len(late) - 5} more" if len(late) > 5 else ""
+    return (
+        f"{view.serving} of {view.wanted} replicas serve after {timeout_s:g} s"
+        f"{' (' + shown + more + ')' if late else ''}; the cluster stays as it is. Logs: {view.log_folder}"
+    )

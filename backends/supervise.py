@@ -1,0 +1,70 @@
+"""The supervisor's process from its first fork to its last line: puts fleet, leash and Cluster service together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+from backends.leash import SupervisorLeash
+from backends.nursery import fork_nursery
+from backends.supervisor import ClusterPlan, FleetSupervisor
+
+if TYPE_CHECKING:
+    import socket
+
+log = logging.getLogger("lbdemo.supervisor")
+
+FOLDER_CHECK_S = 1.0
+EXIT_FAILED = 1
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def supervise(plan: ClusterPlan, *, lock: int, leash: socket.socket) -> int:
+    """The whole life of the supervisor's process, after the imports that its replicas share; the exit code."""
+    pipes = fork_nursery(plan.folder)
+    supervisor = FleetSupervisor(plan, pipes)
+    supervisor.begin()
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    return asyncio.run(_supervise(supervisor, lock, leash))
+
+
+async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socket) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, supervisor.stop, f"{number.name} received")
+    folder, opened = supervisor.plan.folder, asyncio.Event()
+    log.info(
+        "cluster %s starts: %d replicas, target %s", folder.cluster, supervisor.plan.replicas, supervisor.plan.target
+    )
+    life = asyncio.create_task(supervisor.run())
+    others = (
+        asyncio.create_task(SupervisorLeash(leash, supervisor).hold(opened)),
+        asyncio.create_task(_watch_folder(supervisor, lock)),
+    )
+    try:
+        from backends.cluster_service import serving_cluster  # noqa: PLC0415 -- gRPC: only after the nursery's fork
+
+        async with serving_cluster(supervisor):
+            opened.set()
+            code = await life
+    except Exception:
+        log.exception("the supervisor fails")
+        supervisor.stop("after an error")
+        code = await life or EXIT_FAILED
+    # Only what is at its end ends here: the leash told the last news already when the fleet was over.
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    if folder.holds(lock):
+        folder.clean()
+    log.info("cluster %s has ended", folder.cluster)
+    return code
+
+
+async def _watch_folder(supervisor: FleetSupervisor, lock: int) -> None:
+    """A cluster whose folder was removed can never be reached again: it ends."""
+    while supervisor.plan.folder.holds(lock):  # noqa: ASYNC110 -- nobody tells of a removed file
+        await asyncio.sleep(FOLDER_CHECK_S)
+    supervisor.stop("its state folder is gone")

@@ -1,0 +1,253 @@
+"""The process that owns one cluster: it keeps the fleet as wanted until told to stop. How, fleet.py decides; this acts.
+
+Forking is the nursery's, answering is cluster_service.py's. The first replicas are asked for before anything else is
+imported: they import gRPC at the same time as the supervisor does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from backends import fleet as fleets
+from backends.fleet import Drain, Fleet, Start
+from backends.spec import ReplicaSpec
+from backends.transitions import signal_name, transitions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from backends.nursery import NurseryPipes
+    from backends.state import StateFolder
+
+log = logging.getLogger("lbdemo.supervisor")
+
+DRAIN_MARGIN_S = 2.5
+EXIT_NURSERY_LOST = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterPlan:
+    """What a cluster is started with.
+
+    Attributes:
+        folder: Its private folder, prepared and locked by who starts it.
+        replicas: How many replicas there should be at first.
+        service: `package.module:function` of the user's own service; None for the Greeter.
+    """
+
+    folder: StateFolder
+    replicas: int
+    service: str | None = None
+
+    @property
+    def registry(self) -> Path:
+        """The folder of the replicas' records."""
+        return self.folder.registry(self.service)
+
+    @property
+    def target(self) -> str:
+        """The resolver target under which the replicas are found."""
+        return f"dir://{self.registry}"
+
+    def spec(self, id: str) -> ReplicaSpec:
+        """What the replica of that name is told."""
+        return ReplicaSpec(id=id, registry=str(self.registry), service=self.service)
+
+
+class FleetSupervisor:
+    """Keeps the fleet of one cluster.
+
+    Made and started in a process without gRPC; `run` then lives on an asyncio loop until nothing is left.
+    """
+
+    def __init__(self, plan: ClusterPlan, pipes: NurseryPipes, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.plan = plan
+        self.clock = clock
+        spec = plan.spec("r0")
+        limit_s = spec.linger_s + spec.grace_s + DRAIN_MARGIN_S
+        self.fleet = Fleet(wanted=plan.replicas, drain_limit_s=limit_s)
+        self._pipes = pipes
+        self._reports = _Lines()
+        self._notices = _Lines()
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed: asyncio.Future[None] | None = None
+        self._over: asyncio.Event = asyncio.Event()
+        self._nursery_lost = False
+
+    def begin(self) -> None:
+        """Ask for the first replicas. Needs no loop: called as early as possible."""
+        self._act()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to supervise."""
+        return self._over.is_set()
+
+    def scale(self, wanted: int) -> None:
+        """Set how many replicas there should be.
+
+        Raises:
+            ValueError: The number is outside what is possible.
+        """
+        after = fleets.scaled(self.fleet, wanted)
+        if wanted != self.fleet.wanted:
+            log.info("%d replicas are wanted, %d were", wanted, self.fleet.wanted)
+        self._become(after)
+
+    def stop(self, why: str) -> None:
+        """Drain everything; `run` ends when it is done."""
+        if not self.fleet.stopping:
+            log.info("stopping: %s", why)
+            self._become(fleets.stopped(self.fleet))
+
+    async def changes(self) -> AsyncIterator[Fleet]:
+        """The fleet now, then after every change, until it is over. A slow reader misses steps, never the last one."""
+        seen = None
+        while True:
+            if self.fleet is not seen:
+                seen = self.fleet
+                yield seen
+            elif self.over:
+                return
+            else:
+                await self.wait_for_change()
+
+    async def wait_for_change(self) -> None:
+        """Return after the next change of the fleet."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._changed)
+
+    async def run(self) -> int:
+        """Supervise until stopped and nothing is left; the exit code."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pipes.link, self._hear_nursery)
+        loop.add_reader(self._pipes.notices, self._hear_replicas)
+        try:
+            await self._over.wait()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            loop.remove_reader(self._pipes.notices)
+            loop.remove_reader(self._pipes.link)
+            self._pipes.link.close()
+            os.close(self._pipes.notices)
+            await asyncio.to_thread(os.waitpid, self._pipes.pid, 0)
+        return EXIT_NURSERY_LOST if self._nursery_lost else 0
+
+    def _become(self, fleet: Fleet) -> None:
+        """Take the next state of the fleet, and do what it asks for."""
+        before, self.fleet = self.fleet, fleet
+        self._act()
+        if self.fleet == before:
+            return
+        for level, line in transitions(before, self.fleet):
+            log.log(level, line)
+        if self._changed is not None:
+            self._changed.set_result(None)
+            self._changed = None
+
+    def _act(self) -> None:
+        decision = fleets.decide(self.fleet, self.clock())
+        self.fleet = decision.fleet
+        for action in decision.actions:
+            if isinstance(action, Start):
+                self._ask({"op": "start", "spec": asdict(self.plan.spec(action.id))})
+            else:
+                number = signal.SIGTERM if isinstance(action, Drain) else signal.SIGKILL
+                self._ask({"op": "signal", "id": action.id, "signal": int(number)})
+        if self.fleet.stopping and not self.fleet.members:
+            self._over.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if decision.wake_at is not None:
+            delay_s = max(0.0, decision.wake_at - self.clock())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, lambda: self._become(self.fleet))
+
+    def _ask(self, request: dict[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # _hear_nursery finds that it is gone
+            self._pipes.link.sendall(json.dumps(request).encode() + b"\n")
+
+    def _hear_nursery(self) -> None:
+        try:
+            data = self._pipes.link.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        # What a replica said before it ended is read before the news of its end.
+        self._hear_replicas()
+        if not data:
+            self._lose_nursery()
+            return
+        for event in self._reports.feed(data):
+            self._take_report(event)
+
+    def _take_report(self, event: dict[str, str | int]) -> None:
+        id, now = str(event["id"]), self.clock()  # noqa: A001 -- the field's own word
+        if event["event"] == "started":
+            self._become(fleets.started(self.fleet, id, pid=int(event["pid"]), now=now))
+        elif event["event"] == "not-forked":
+            self._become(fleets.exited(self.fleet, id, code=None, why=str(event["reason"]), now=now))
+        else:
+            # Whoever died hard left its record; the name is free now, so nobody else's can be hit.
+            with contextlib.suppress(OSError):
+                (self.plan.registry / f"{id}.json").unlink()
+            code, number = int(event["code"]), int(event["signal"])
+            why = f"killed by {signal_name(number)}" if number else f"exited with code {code}"
+            self._become(fleets.exited(self.fleet, id, code=None if number else code, why=why, now=now))
+
+    def _hear_replicas(self) -> None:
+        while True:
+            try:
+                data = os.read(self._pipes.notices, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._pipes.notices)
+                if self._nursery_lost:
+                    self._over.set()
+                return
+            for event in self._notices.feed(data):
+                self._take_notice(event)
+
+    def _take_notice(self, event: dict[str, str | int]) -> None:
+        id = str(event["id"])  # noqa: A001 -- the field's own word
+        if event["event"] == "serving":
+            self._become(fleets.serving(self.fleet, id, address=str(event["address"]), now=self.clock()))
+        elif event["event"] == "draining":
+            self._become(fleets.draining(self.fleet, id))
+        elif event["event"] == "cannot-start":
+            self._become(fleets.cannot_start(self.fleet, id, reason=str(event["reason"])))
+
+    def _lose_nursery(self) -> None:
+        """The nursery died: its replicas drain by themselves. Stay until their pipe ends, then leave too."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._pipes.link)
+        if not self._over.is_set():
+            log.error("the nursery is gone; its replicas drain, and this supervisor ends with them")
+            self._nursery_lost = True
+            loop.call_later(self.fleet.drain_limit_s, self._over.set)
+
+
+class _Lines:
+    """Bytes in, JSON objects out; keeps what is not a whole line yet."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+
+    def feed(self, data: bytes) -> list[dict[str, str | int]]:
+        """The objects that `data` completes."""
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        return [json.loads(line) for line in lines]

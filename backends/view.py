@@ -1,0 +1,145 @@
+"""A cluster as one sees it from outside: plain values, made from the supervisor's messages. No gRPC here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from backends.fleet import Phase
+
+if TYPE_CHECKING:
+    from protos import cluster_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaView:
+    """One replica.
+
+    Attributes:
+        id: Its name in the cluster.
+        address: host:port; "" until it is bound.
+        health: SERVING, NOT_SERVING, UNKNOWN or UNREACHABLE.
+        pid: Its process; 0 when none runs.
+        calls: Calls to its own services since its process started.
+        in_flight: Calls that it answers now.
+        uptime_s: Seconds since its process started.
+        phase: Where it is in its life.
+        restarts: How often it was started again.
+        reason: Why it is BACKING_OFF or FAILED, one line.
+    """
+
+    id: str
+    address: str = ""
+    health: str = "UNKNOWN"
+    pid: int = 0
+    calls: int = 0
+    in_flight: int = 0
+    uptime_s: float = 0.0
+    phase: Phase = Phase.STARTING
+    restarts: int = 0
+    reason: str = ""
+
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        return int(self.id[1:])
+
+    def as_dict(self) -> dict[str, object]:
+        """What `lbdemo status --json` prints of it."""
+        return {**asdict(self), "phase": self.phase.name, "uptime_s": round(self.uptime_s, 3)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """A whole cluster.
+
+    Attributes:
+        cluster: Its name.
+        target: The resolver target under which its replicas are found.
+        wanted: How many replicas there should be.
+        replicas: In the order of their numbers.
+        services: Full names of what they serve, sorted; empty before the first one serves.
+        service: `package.module:function` they were started with; None for the Greeter.
+        supervisor_pid: The supervisor's process.
+        log_folder: Where the logs are.
+    """
+
+    cluster: str
+    target: str
+    wanted: int
+    replicas: tuple[ReplicaView, ...] = ()
+    services: tuple[str, ...] = ()
+    service: str | None = None
+    supervisor_pid: int = 0
+    log_folder: str = ""
+
+    @classmethod
+    def of(cls, status: cluster_pb2.ClusterStatus) -> ClusterView:
+        """The supervisor's answer as a value."""
+        return cls(
+            cluster=status.cluster,
+            target=status.target,
+            wanted=status.wanted,
+            replicas=tuple(_replica(r) for r in status.replicas),
+            services=tuple(status.services),
+            service=status.service_spec or None,
+            supervisor_pid=status.supervisor_pid,
+            log_folder=status.log_folder,
+        )
+
+    @property
+    def serving(self) -> int:
+        """How many replicas serve."""
+        return sum(r.phase is Phase.RUNNING for r in self.replicas)
+
+    @property
+    def settled(self) -> bool:
+        """Whether exactly the wanted replicas are there and all of them serve."""
+        return len(self.replicas) == self.wanted == self.serving
+
+    @property
+    def failed(self) -> tuple[ReplicaView, ...]:
+        """The replicas that cannot start."""
+        return tuple(r for r in self.replicas if r.phase is Phase.FAILED)
+
+    def with_replica(self, news: ReplicaView) -> ClusterView:
+        """The same cluster with one replica added or changed."""
+        others = [r for r in self.replicas if r.id != news.id]
+        return replace(self, replicas=tuple(sorted([*others, news], key=lambda r: r.number)))
+
+    def without_replica(self, id: str) -> ClusterView:
+        """The same cluster with one replica less."""
+        return replace(self, replicas=tuple(r for r in self.replicas if r.id != id))
+
+    def as_dict(self) -> dict[str, object]:
+        """What `lbdemo status --json` prints: a contract, keys are added and never renamed."""
+        return {
+            "cluster": self.cluster,
+            "target": self.target,
+            "service": self.service,
+            "services": list(self.services),
+            "wanted": self.wanted,
+            "serving": self.serving,
+            "supervisor_pid": self.supervisor_pid,
+            "log_folder": self.log_folder,
+            "replicas": [r.as_dict() for r in self.replicas],
+        }
+
+
+# By number, as in cluster.proto: the message's own names would need the generated module.
+_PHASES = dict(enumerate(Phase, start=1))
+
+
+def _replica(status: cluster_pb2.ReplicaStatus) -> ReplicaView:
+    return ReplicaView(
+        id=status.id,
+        address=status.address,
+        health=status.health,
+        pid=status.pid,
+        calls=status.calls,
+        in_flight=status.in_flight,
+        uptime_s=status.uptime_s,
+        phase=_PHASES[status.phase],
+        restarts=status.restarts,
+        reason=status.reason,
+    )
