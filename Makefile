@@ -109,6 +109,7 @@ lock: ## Resolve requirements/*.lock again (with UPGRADE=--upgrade: the newest o
 	compile pyproject.toml $(UPGRADE) --group build -o requirements/run.lock; \
 	compile pyproject.toml $(UPGRADE) --group dev -c requirements/run.lock -o requirements/dev.lock; \
 	compile $(UPGRADE) --group proto -o requirements/proto.lock; \
+	compile $(UPGRADE) --group compose -o requirements/compose.lock; \
 	compile pyproject.toml --resolution lowest-direct -o "$$tools/floor"; \
 	compile pyproject.toml $(UPGRADE) --group dev -c "$$tools/floor" -o requirements/floor.lock
 
