@@ -15,7 +15,7 @@ give_up() { printf 'compose-check: %s\n' "$*" >&2; exit 1; }
 
 # ---- the engine
 
-packages=(podman runc netavark aardvark-dns debootstrap)
+packages=(podman runc netavark aardvark-dns iptables debootstrap)
 missing=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' |
     sort | comm -13 - <(printf '%s\n' "${packages[@]}" | sort))
 if [[ $missing ]]; then
