@@ -1,0 +1,249 @@
+"""Issuing calls: closed loop or open loop, by count or by duration. What a call did goes to a recorder as data.
+
+A closed loop keeps `concurrency` calls in flight: each worker sends its next call when the last one ended. An open loop
+sends on schedule however slow the answers are, and measures from the scheduled moment, so that a stalled server cannot
+hide behind the calls it kept from being sent (coordinated omission).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from lb_client.records import CallRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lb_client.records import CallRecorder
+
+REPLICA_KEY = "lbdemo-replica"
+ADDRESS_KEY = "lbdemo-address"
+ATTEMPTS_KEY = "lbdemo-previous-attempts"
+
+DEFAULT_BOUND = 1000
+"""Calls in flight at most in an open loop, unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What to send.
+
+    Attributes:
+        count: So many calls, then end; None for no bound.
+        duration_s: End after so many seconds; None for no bound. With both, whichever comes first.
+        concurrency: Calls in flight: exactly so many in a closed loop, at most so many in an open one.
+        rate: Calls per second in an open loop; None for a closed loop.
+        deadline_s: Each call's deadline.
+    """
+
+    count: int | None = 100
+    duration_s: float | None = None
+    concurrency: int = 1
+    rate: float | None = None
+    deadline_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.count is None and self.duration_s is None:
+            raise ValueError("a load needs a count, a duration or both")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a run ended.
+
+    Attributes:
+        begin_s: When it began (`time.monotonic`).
+        elapsed_s: Until the last call had ended.
+        sent: Calls that were started.
+        abandoned: Those of them that were cut off at the end; they are not counted as calls.
+        late: Calls of an open loop that had to wait because the bound was in flight; their latency includes the wait.
+        stopped: Whether somebody ended it before its time.
+    """
+
+    begin_s: float
+    elapsed_s: float
+    sent: int
+    abandoned: int = 0
+    late: int = 0
+    stopped: bool = False
+
+
+class CallDriver:
+    """Sends one method's calls over a channel. One run each.
+
+    Args:
+        channel: A stock channel; it stays the caller's, and nothing but these calls is sent on it.
+        method: `/package.Service/Method`, unary.
+        request: The serialized request, the same each time.
+        recorder: Gets a record of each call.
+        load: How many, how fast.
+        metadata: Sent with each call.
+
+    Attributes:
+        first_answer: The first answer's bytes, None while there is none.
+        in_flight: Calls that are under way.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        method: str,
+        request: bytes,
+        recorder: CallRecorder,
+        load: Load,
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._invoke: Any = channel.unary_unary(method)
+        self._request = request
+        self._recorder = recorder
+        self._load = load
+        self._metadata = tuple(metadata) or None
+        self._left = load.count if load.count is not None else -1  # -1 never comes to 0
+        self._end_s = float("inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pacer: asyncio.Task[None] | None = None
+        self._slot: asyncio.Future[None] | None = None
+        self._sent = 0
+        self._late = 0
+        self._abandoned = 0
+        self._stopped = False
+        self.first_answer: bytes | None = None
+        self.in_flight = 0
+
+    async def run(self) -> Run:
+        """Send everything and return when the last call has ended. Cancelling it cuts off the calls in flight."""
+        load = self._load
+        begin_s = time.monotonic()
+        if load.duration_s is not None:
+            self._end_s = begin_s + load.duration_s
+        try:
+            if load.rate is not None:
+                self._pacer = asyncio.create_task(self._pace(begin_s, load.rate))
+                await asyncio.wait([self._pacer])
+                if not self._pacer.cancelled():
+                    self._pacer.result()
+            else:
+                workers = load.concurrency if load.count is None else min(load.concurrency, load.count)
+                self._tasks = {asyncio.create_task(self._work()) for _ in range(workers)}
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+                self._tasks = {task for task in self._tasks if not task.done() or task.result()}
+        finally:
+            await self._end()
+        return Run(begin_s, time.monotonic() - begin_s, self._sent, self._abandoned, self._late, self._stopped)
+
+    def stop(self) -> None:
+        """Start no further call; those in flight end by themselves."""
+        self._stopped = True
+        self._left = 0
+        if self._pacer is not None:
+            self._pacer.cancel()
+
+    def abort(self) -> None:
+        """Cut off what is in flight."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _end(self) -> None:
+        if self._pacer is not None:
+            self._pacer.cancel()
+        self.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """One worker of a closed loop. Everything here is paid for each call: keep it short."""
+        clock = time.monotonic
+        try:
+            while self._left:
+                start_s = clock()
+                if start_s >= self._end_s:
+                    return
+                self._left -= 1
+                await self._call(start_s)
+        except asyncio.CancelledError:
+            self._abandoned += 1
+
+    async def _pace(self, begin_s: float, rate: float) -> None:
+        clock = time.monotonic
+        number = 0
+        while self._left:
+            due_s = begin_s + number / rate
+            if due_s >= self._end_s:
+                return
+            number += 1
+            wait_s = due_s - clock()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            if len(self._tasks) >= self._load.concurrency:
+                self._late += 1
+                while len(self._tasks) >= self._load.concurrency:
+                    self._slot = asyncio.get_running_loop().create_future()
+                    await self._slot
+                if clock() >= self._end_s:
+                    return
+            self._left -= 1
+            task = asyncio.create_task(self._paced_call(due_s))
+            self._tasks.add(task)
+            task.add_done_callback(self._paced_call_ended)
+
+    async def _paced_call(self, due_s: float) -> None:
+        try:
+            await self._call(due_s)
+        except asyncio.CancelledError:
+            self._abandoned += 1
+
+    def _paced_call_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._slot is not None and not self._slot.done():
+            self._slot.set_result(None)
+
+    async def _call(self, start_s: float) -> None:
+        self._sent += 1
+        call = self._invoke(self._request, timeout=self._load.deadline_s, metadata=self._metadata)
+        self.in_flight += 1
+        try:
+            answer = await call
+            end_s = time.monotonic()
+        except grpc.aio.AioRpcError as error:
+            self._recorder.add(failed_call(error, start_s, time.monotonic() - start_s))
+            return
+        finally:
+            self.in_flight -= 1
+        # It is there already: this suspends nothing.
+        trailing = await call.trailing_metadata()
+        if self.first_answer is None:
+            self.first_answer = answer
+        self._recorder.add(
+            CallRecord(
+                start_s,
+                end_s - start_s,
+                replica=trailing.get(REPLICA_KEY) or "",
+                address=trailing.get(ADDRESS_KEY) or "",
+                previous_attempts=_number(trailing.get(ATTEMPTS_KEY)),
+            )
+        )
+
+
+def failed_call(error: grpc.aio.AioRpcError, start_s: float, latency_s: float) -> CallRecord:
+    """The record of a call that ended with another status than OK; a replica that answered so is named."""
+    trailing: Any = error.trailing_metadata() or {}
+    return CallRecord(
+        start_s,
+        latency_s,
+        error.code().name,
+        error.details() or "",
+        trailing.get(REPLICA_KEY) or "",
+        trailing.get(ADDRESS_KEY) or "",
+        _number(trailing.get(ATTEMPTS_KEY)),
+    )
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0

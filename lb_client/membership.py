@@ -1,0 +1,130 @@
+"""Who may get calls, over time: members of a target, and what changed between two looks. Values only; no gRPC here."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resolver.model import Snapshot
+
+
+class MemberState(enum.Enum):
+    """What is known of a member. Its value is how a report says it."""
+
+    READY = "takes calls"
+    UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+    DISCONNECTED = "not connected"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Member:
+    """One endpoint as the channel's side sees it.
+
+    Attributes:
+        address: `host:port`, or a socket's path with its scheme.
+        id: The replica's name, "" where nobody told.
+        state: Only READY members are expected to get calls.
+    """
+
+    address: str
+    id: str = ""
+    state: MemberState = MemberState.READY
+
+    @property
+    def label(self) -> str:
+        """The name for a sentence: the id where there is one, else the address."""
+        return self.id or self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """All members at one moment.
+
+    Attributes:
+        at_s: When it was seen, on the clock of `time.monotonic`.
+        members: Sorted by address.
+    """
+
+    at_s: float
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of_snapshot(cls, snapshot: Snapshot, at_s: float) -> Membership:
+        """What a resolver's snapshot says."""
+        states = {"unhealthy": MemberState.UNHEALTHY, "draining": MemberState.DRAINING}
+        found = (Member(e.address, e.id, states.get(e.health.value, MemberState.READY)) for e in snapshot.endpoints)
+        return cls(at_s, tuple(sorted(found, key=lambda member: member.address)))
+
+    @property
+    def ready(self) -> tuple[Member, ...]:
+        """The members that may get calls."""
+        return tuple(member for member in self.members if member.state is MemberState.READY)
+
+    @property
+    def ready_addresses(self) -> frozenset[str]:
+        """Their addresses."""
+        return frozenset(member.address for member in self.ready)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one member during a run.
+
+    Attributes:
+        at_s: When it was seen, on the clock of `time.monotonic`.
+        kind: `joined`, `left`, `ready`, `unhealthy`, `draining` or `disconnected`.
+        member: As it was after the event; for `left`, as it was before.
+    """
+
+    at_s: float
+    kind: str
+    member: Member
+
+    @property
+    def text(self) -> str:
+        """Subject and verb: `r4 joined`."""
+        late = self.kind == "joined" and self.member.state is not MemberState.READY
+        return f"{self.member.label} {_VERBS[self.kind]}{', not healthy yet' if late else ''}"
+
+
+_VERBS = {
+    "joined": "joined",
+    "left": "left",
+    "ready": "takes calls",
+    "unhealthy": "went unhealthy",
+    "draining": "is draining",
+    "disconnected": "lost its connection",
+}
+_KINDS = {
+    MemberState.READY: "ready",
+    MemberState.UNHEALTHY: "unhealthy",
+    MemberState.DRAINING: "draining",
+    MemberState.DISCONNECTED: "disconnected",
+}
+
+
+def events_between(before: Membership, after: Membership) -> tuple[Event, ...]:
+    """What happened from one look to the next, sorted by address; a changed id counts as left and joined."""
+    old = {(member.address, member.id): member for member in before.members}
+    new = {(member.address, member.id): member for member in after.members}
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        was, now = old.get(key), new.get(key)
+        if now is None and was is not None:
+            found.append(Event(after.at_s, "left", was))
+        elif was is None and now is not None:
+            found.append(Event(after.at_s, "joined", now))
+        elif was is not None and now is not None and was.state is not now.state:
+            found.append(Event(after.at_s, _KINDS[now.state], now))
+    return tuple(found)
+
+
+def events_of(looks: Sequence[Membership]) -> tuple[Event, ...]:
+    """All events of a sequence of looks, in their order."""
+    return tuple(event for before, after in itertools.pairwise(looks) for event in events_between(before, after))
