@@ -24,6 +24,10 @@ if [[ $missing ]]; then
     DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y $missing >/dev/null
 fi
 
+# netavark leaves its empty chains and IP forwarding behind: taken back, unless somebody else's containers use them.
+forwarding=$(</proc/sys/net/ipv4/ip_forward)
+first_use=$(iptables-save | grep -q NETAVARK || echo yes)
+
 work=$(mktemp -d /var/tmp/lbdemo-compose.XXXXXX)
 export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf
 export COMPOSE_PROJECT_NAME=lbdemo-check-$$
@@ -34,6 +38,10 @@ clean_up() {
     compose down --volumes >/dev/null 2>&1 || true
     podman rm --all --force --time 0 >/dev/null 2>&1 || true
     podman network prune --force >/dev/null 2>&1 || true
+    if [[ $first_use ]]; then
+        iptables-save | grep -v NETAVARK | iptables-restore
+        echo "$forwarding" >/proc/sys/net/ipv4/ip_forward
+    fi
     local mounts
     mapfile -t mounts < <(awk -v under="$work/" 'index($2, under) == 1 {print $2}' /proc/mounts | sort -r)
     ((${#mounts[@]} == 0)) || umount "${mounts[@]}" || true
