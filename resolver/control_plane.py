@@ -242,15 +242,18 @@ class ControlPlane:
                 str(spec.target),
                 lambda: factory(spec.target),
                 check=check,
-                publish=lambda snapshot: self._published(key, snapshot),
+                publish=lambda snapshot: self._published(key, source, snapshot),
             )
             self._sources[key] = _Source(source, asyncio.create_task(source.run(), name=f"source {key}"))
         return self._sources[key]
 
-    def _published(self, key: str, snapshot: Snapshot) -> None:
+    def _published(self, key: str, source: SnapshotSource, snapshot: Snapshot) -> None:
+        running = self._sources.get(key)
+        if running is None or running.source is not source:
+            return  # let go of while it was about to speak
         self.store.put_snapshot(key, snapshot)
         self.ads.changed()
-        for subscription in list(self._sources[key].subscriptions):
+        for subscription in list(running.subscriptions):
             _tell(subscription, snapshot)
 
     def _review(self) -> None:
@@ -304,7 +307,6 @@ _lock = threading.RLock()
 _current: ControlPlane | None = None
 _retired: ControlPlane | None = None  # the one before: its thread may still be ending, and the socket is still its own
 _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
-_folder: Path | None = None
 
 
 def lease(spec: SourceSpec, policy: Policy) -> Lease:
@@ -319,9 +321,9 @@ def lease(spec: SourceSpec, policy: Policy) -> Lease:
     """
     factory = _checked_factory(spec.target)
     with _lock:
-        path = _socket_path()
-        _bootstrap.install(f"unix:{path}")
-        return _running(path).lease(spec, factory, policy)
+        plane = _running()
+        _bootstrap.install(f"unix:{plane.socket_path}")
+        return plane.lease(spec, factory, policy)
 
 
 def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscription:
@@ -335,7 +337,7 @@ def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscri
     """
     factory = _checked_factory(spec.target)
     with _lock:
-        return _running(_socket_path()).subscribe(spec, factory, callback)
+        return _running().subscribe(spec, factory, callback)
 
 
 def review() -> None:
@@ -352,9 +354,10 @@ def _checked_factory(target: Target) -> WatcherFactory:
     return factory
 
 
-def _running(path: Path) -> ControlPlane:
+def _running() -> ControlPlane:
     global _current, _retired  # noqa: PLW0603 -- the one place where a process has one of something
     if _current is None:
+        path = _socket_path(None if _retired is None else _retired.socket_path)
         if _retired is not None:
             _retired.join()
             _retired = None
@@ -371,15 +374,16 @@ def _retire(plane: ControlPlane) -> None:
         _bootstrap.restore()
 
 
-def _socket_path() -> Path:
-    """The same path for the whole life of the process: a bootstrap that core has read goes on naming it."""
-    global _folder  # noqa: PLW0603
-    if _folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="lbdemo-"))
-        folder.rmdir()  # the name is ours; the control plane makes the folder, private, for as long as it runs
-        # A unix socket's path has room for 107 bytes.
-        _folder = folder if len(os.fsencode(folder)) < 90 else Path("/tmp") / folder.name  # noqa: S108
-    return _folder / "ads.sock"
+def _socket_path(last: Path | None) -> Path:
+    """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
+    if last is not None and core_has_xds_clients():
+        return last
+    folder = Path(tempfile.mkdtemp(prefix="lbdemo-"))
+    if len(os.fsencode(folder)) > 90:  # a unix socket's path has room for 107 bytes
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="lbdemo-", dir="/tmp"))
+    folder.rmdir()  # the control plane makes it again, private, for as long as it runs
+    return folder / "ads.sock"
 
 
 def _end_at_exit() -> None:
@@ -392,8 +396,8 @@ def _end_at_exit() -> None:
 
 def _forget_after_fork() -> None:
     """In a forked child there is no thread behind the objects; gRPC itself asks for exec after its import."""
-    global _lock, _current, _retired, _folder, _bootstrap  # noqa: PLW0603
-    _lock, _current, _retired, _folder = threading.RLock(), None, None, None
+    global _lock, _current, _retired, _bootstrap  # noqa: PLW0603
+    _lock, _current, _retired = threading.RLock(), None, None
     _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
 
 

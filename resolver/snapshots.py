@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How long the first snapshot may wait for health: all verdicts at best; once one endpoint is healthy, this much longer
-# for the others; and never longer than the second figure, so that a call fails at once where nobody answers.
+# The first snapshot waits for every endpoint's first verdict; once one is healthy, this much longer for the others.
 _FIRST_VERDICTS_S = 0.1
-_FIRST_SNAPSHOT_S = 1.0
+# A set in which nobody is known to be healthy, and somebody may be, waits this long at most: the first one, so that a
+# call does not fail before it could succeed, and one that replaces all endpoints at once.
+_NOBODY_YET_S = 1.0
 
 _boot = f"{time.time_ns() // 1_000_000:x}{os.urandom(2).hex()}"
 _numbers = itertools.count(1)
@@ -41,8 +42,9 @@ def next_version() -> str:
 class SnapshotSource:
     """Keeps the snapshot of one target up to date while `run()` runs.
 
-    The first snapshot waits a moment for the first health verdicts. After that an endpoint that joins is UNHEALTHY
-    until its check has answered, and whatever changes in one turn of the loop is one snapshot.
+    An endpoint that joins is UNHEALTHY until its check has answered. The first snapshot waits a moment for these
+    answers, and so does one in which nobody could take a call yet. What changes in one turn of the loop is one
+    snapshot.
 
     Args:
         name: How the log calls it: the target.
@@ -68,7 +70,7 @@ class SnapshotSource:
         self._checks: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # the checks, and those that are ending
         self._latest: Snapshot | None = None
-        self._began_s = 0.0
+        self._waiting_since_s: float | None = None
         self._first_healthy_s: float | None = None
         self._flush: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -81,7 +83,6 @@ class SnapshotSource:
     async def run(self) -> None:
         """Watch and publish until cancelled; no task or stream of ours is left then."""
         backoff = Backoff()
-        self._began_s = time.monotonic()
         try:
             while True:
                 try:
@@ -95,12 +96,12 @@ class SnapshotSource:
                     _log.warning("%s: the registry's watcher ended; the last endpoints stay in force", self._name)
                 await asyncio.sleep(backoff.next_s())
         finally:
-            for handle in (self._flush, self._timer):
-                if handle is not None:
-                    handle.cancel()
             for check in self._tasks:
                 check.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for handle in (self._flush, self._timer):
+                if handle is not None:
+                    handle.cancel()
 
     def _accept(self, endpoints: Iterable[Endpoint]) -> None:
         """A complete set from the registry: begin checks for who joined, end those for who left."""
@@ -152,24 +153,30 @@ class SnapshotSource:
         self._flush = None
         if self._endpoints is None:
             return
-        if self._latest is None and (wait_s := self._first_wait_s()) > 0:
+        endpoints = tuple(sorted(self._judged(endpoint) for endpoint in self._endpoints.values()))
+        wait_s = self._wait_s(endpoints)
+        if wait_s > 0:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._publish_if_due)
             return
-        endpoints = tuple(sorted(self._judged(endpoint) for endpoint in self._endpoints.values()))
+        self._waiting_since_s = None
         if self._latest is None or endpoints != self._latest.endpoints:
             self._latest = Snapshot(endpoints, next_version())
             self._publish(self._latest)
 
-    def _first_wait_s(self) -> float:
-        """Seconds that the first snapshot should still wait for verdicts."""
-        if self._check is None or not self._endpoints or self._endpoints.keys() <= self._verdicts.keys():
+    def _wait_s(self, endpoints: tuple[Endpoint, ...]) -> float:
+        """Seconds that these endpoints should still wait for verdicts that are on their way."""
+        if self._check is None or self._verdicts.keys() >= {endpoint.address for endpoint in endpoints}:
             return 0.0
-        end_s = self._began_s + _FIRST_SNAPSHOT_S
-        if self._first_healthy_s is not None:
-            end_s = min(end_s, self._first_healthy_s + _FIRST_VERDICTS_S)
-        return end_s - time.monotonic()
+        now = time.monotonic()
+        if not any(endpoint.health.takes_calls for endpoint in endpoints):
+            # Nobody to call yet: keep what there was, if only for a moment, rather than fail every call.
+            self._waiting_since_s = self._waiting_since_s or now
+            return self._waiting_since_s + _NOBODY_YET_S - now
+        if self._latest is None and self._first_healthy_s is not None:
+            return self._first_healthy_s + _FIRST_VERDICTS_S - now
+        return 0.0
 
     def _judged(self, endpoint: Endpoint) -> Endpoint:
         if self._check is None:

@@ -79,6 +79,7 @@ class Bootstrap:
         self._environ = environ
         self._has_clients = has_clients
         self._before: dict[str, str | None] | None = None
+        self._server_uri = ""
         self._ours = ""
 
     def install(self, server_uri: str) -> None:
@@ -87,7 +88,8 @@ class Bootstrap:
         Raises:
             BootstrapError: The existing bootstrap is unusable, or core already uses one without us.
         """
-        if self._before is not None and self._environ.get(TEXT_VARIABLE) == self._ours:
+        installed = self._before is not None and self._environ.get(TEXT_VARIABLE) == self._ours
+        if installed and self._server_uri == server_uri:
             return
         if self._has_clients():
             raise BootstrapError(
@@ -95,7 +97,9 @@ class Bootstrap:
                 "open a channel of lb_client first (it keeps your bootstrap and adds to it), or close the xDS channels"
             )
         text = json.dumps(merged(read(self._environ), server_uri))
-        self._before = {variable: self._environ.get(variable) for variable in (FILE_VARIABLE, TEXT_VARIABLE)}
+        if not installed:
+            self._before = {variable: self._environ.get(variable) for variable in (FILE_VARIABLE, TEXT_VARIABLE)}
+        self._server_uri = server_uri
         self._environ.pop(FILE_VARIABLE, None)
         self._environ[TEXT_VARIABLE] = self._ours = text
 
