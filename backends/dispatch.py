@@ -124,13 +124,19 @@ class Dispatch(grpc.GenericRpcHandler):
 class Registrar(grpc.aio.Server):
     """The server that a user's function gets: it registers servicers on it, everything else is the replica's.
 
+    Args:
+        dispatch: Where it registers.
+        reserved: Full names of services that the replica serves itself.
+        at_once: As in `identity.identified`; False leaves initial metadata to the servicers.
+
     Attributes:
         services: Full names of what was registered, as far as handlers tell a name.
         empty: Whether nothing was registered.
     """
 
-    def __init__(self, dispatch: Dispatch, reserved: Iterable[str]) -> None:
+    def __init__(self, dispatch: Dispatch, reserved: Iterable[str], *, at_once: bool = False) -> None:
         self._dispatch = dispatch
+        self._at_once = at_once
         self._reserved = frozenset(reserved)
         self.services: set[str] = set()
         self.empty = True
@@ -147,7 +153,7 @@ class Registrar(grpc.aio.Server):
     def add_registered_method_handlers(self, service_name: str, method_handlers: Handlers) -> None:
         """What newer generated functions call in addition; these come before generic handlers."""
         if self._take(service_name):
-            self._dispatch.add(service_name, method_handlers, counted=True, at_once=False)
+            self._dispatch.add(service_name, method_handlers, counted=True, at_once=self._at_once)
 
     def _take(self, service: str) -> bool:
         if service in self._reserved:

@@ -34,6 +34,7 @@ CANNOT_START = 3
 
 STATS = "lbdemo.v1.Replica"
 _OWN = frozenset({health_service.SERVICE, introspection.REFLECTION, introspection.CHANNELZ, STATS})
+_RESERVED = _OWN | {introspection.REFLECTION_V1}
 
 _OPTIONS = (
     # On by default, it would let two servers bind one port silently and share its connections.
@@ -125,7 +126,7 @@ class Replica:
         )  # fmt: skip
 
     async def _register(self) -> None:
-        registrar = Registrar(self._dispatch, reserved={*_OWN, introspection.REFLECTION_V1})
+        registrar = Registrar(self._dispatch, reserved=_RESERVED, at_once=self.spec.service is None)
         if self.spec.service is None:
             greeter.add(registrar)
         else:
@@ -194,6 +195,7 @@ class Replica:
             await self._server.stop(None)
         if self._drain is not None:
             await self._drain
+        self._server = None  # gRPC's own threads end when its last server and channel are gone
         self._dispatch.threads.shutdown()
         self._phase = "stopped"
 
