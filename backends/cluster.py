@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RETRY_S = 0.01
 TICK_S = 0.25
 GONE_S = 5.0
+_STAYS = "the cluster stays as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,15 @@ def down(cluster: str, *, timeout_s: float = 60.0, watcher: Watcher = nobody) ->
     return before
 
 
+def runs(cluster: str) -> bool:
+    """Whether a supervisor lives for it.
+
+    Raises:
+        StateFolderError: The state folder cannot be used.
+    """
+    return _existing(cluster).is_locked()
+
+
 def leftovers(cluster: str, *, remove: bool = False) -> tuple[str, ...]:
     """Names of the records and the socket that a cluster left which ended without cleaning up; () while one runs.
 
@@ -201,9 +211,9 @@ def _rise(starting: Starting, *, wait: bool, timeout_s: float, watcher: Watcher)
     with starting:
         try:
             view = starting.wait(until_serving=wait, timeout_s=timeout_s, watcher=watcher)
-        except NotServingInTimeError:
+        except NotServingInTimeError as error:
             starting.keep()
-            raise
+            raise NotServingInTimeError(f"{error}; {_STAYS}") from None
         starting.keep()
         return view
 
@@ -232,7 +242,7 @@ def _rescale(
             if last.settled:
                 break
             if time.monotonic() > end:
-                raise NotServingInTimeError(not_serving_line(last, timeout_s))
+                raise NotServingInTimeError(f"{not_serving_line(last, timeout_s)}; {_STAYS}")
     return Outcome(last, before.wanted)
 
 

@@ -87,7 +87,15 @@ class SupervisorLink:
         """
         from protos import cluster_pb2  # noqa: PLC0415 -- as above
 
-        yield from self._views(self._stub.Shutdown(cluster_pb2.ShutdownRequest()), tick_s)
+        heard = False
+        try:
+            for view in self._views(self._stub.Shutdown(cluster_pb2.ShutdownRequest()), tick_s):
+                heard = True
+                yield view
+        except NotRunningError:
+            # The end of the process may overtake the end of its answer.
+            if not heard:
+                raise
 
     def _views(self, stream: Iterator[cluster_pb2.ClusterStatus], tick_s: float | None) -> Iterator[ClusterView | None]:
         """A stream as views. It is read in a thread: gRPC's own waiting cannot be given a limit for each message."""

@@ -34,13 +34,18 @@ PRELOAD = (
     "concurrent.futures.thread",
     "setproctitle",
     "typing_extensions",
+    "backends.address",
+    "backends.announce",
+    "backends.load_service",
+    "backends.notify",
+    "backends.orders",
     "protos.cluster_pb2",
     "protos.helloworld_pb2",
     "grpc_health.v1.health_pb2",
     "grpc_reflection.v1alpha.reflection_pb2",
     "grpc_channelz.v1.channelz_pb2",
 )
-"""What every replica imports anyway and may be imported before a fork."""
+"""What every replica imports anyway and pulls in no gRPC."""
 
 REASON_MAX = 300
 """Characters of a reason: even escaped, its line stays below PIPE_BUF, so lines of several replicas never mix."""
@@ -62,7 +67,10 @@ class NurseryPipes:
 
 
 def preload() -> None:
-    """Import what the replicas will need, once; collecting garbage in between would only cost time."""
+    """Import what the replicas will need, once.
+
+    Collecting garbage in between would only cost time, and what is frozen stays shared between the forks.
+    """
     gc.disable()
     for name in PRELOAD:
         importlib.import_module(name)

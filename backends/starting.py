@@ -56,6 +56,12 @@ class Starting:
     def __exit__(self, *exc: object) -> None:
         self._leash.__exit__(*exc)
 
+    def undo(self, *, watcher: Watcher) -> None:
+        """Drain and end the cluster; returns when nothing is left of it."""
+        self._leash.pull()
+        for view in self.events():
+            watcher(view)
+
     def keep(self) -> None:
         """Let the cluster go on without us."""
         self._leash.detach()
@@ -71,7 +77,9 @@ class Starting:
             yield self.view
 
     def wait(self, *, until_serving: bool, timeout_s: float, watcher: Watcher) -> ClusterView:
-        """Return when the supervisor answers and, with `until_serving`, every replica serves.
+        """Return when every replica serves, or without `until_serving` as soon as the supervisor answers.
+
+        A supervisor whose replicas just began to serve may still be opening its socket: `open_link` waits for that.
 
         Raises:
             CannotStartError: A replica cannot start.
@@ -83,7 +91,7 @@ class Starting:
                 watcher(view)
                 if until_serving and view.failed:
                     raise CannotStartError(cannot_start_line(view))
-                if self._open and (view.settled or not until_serving):
+                if view.settled or (self._open and not until_serving):
                     return view
         except TimeoutError:
             raise NotServingInTimeError(not_serving_line(self.view, timeout_s)) from None
@@ -125,5 +133,5 @@ def not_serving_line(view: ClusterView, timeout_s: float) -> str:
     more = f" and {len(late) - 5} more" if len(late) > 5 else ""
     return (
         f"{view.serving} of {view.wanted} replicas serve after {timeout_s:g} s"
-        f"{' (' + shown + more + ')' if late else ''}; the cluster stays as it is. Logs: {view.log_folder}"
+        f"{' (' + shown + more + ')' if late else ''}; logs: {view.log_folder}"
     )

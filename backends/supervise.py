@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from typing import TYPE_CHECKING
 
+from backends.fleet import Phase
 from backends.leash import SupervisorLeash
 from backends.nursery import fork_nursery
 from backends.supervisor import ClusterPlan, FleetSupervisor
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("lbdemo.supervisor")
 
 FOLDER_CHECK_S = 1.0
+FIRST_START_S = 0.5
 EXIT_FAILED = 1
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -44,6 +47,7 @@ async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socke
         asyncio.create_task(_watch_folder(supervisor, lock)),
     )
     try:
+        await _first_start(supervisor)
         from backends.cluster_service import serving_cluster  # noqa: PLC0415 -- gRPC: only after the nursery's fork
 
         async with serving_cluster(supervisor):
@@ -61,6 +65,18 @@ async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socke
         folder.clean()
     log.info("cluster %s has ended", folder.cluster)
     return code
+
+
+async def _first_start(supervisor: FleetSupervisor) -> None:
+    """Let the first replicas have the processors: who starts them waits for them, and nobody for the socket yet."""
+
+    async def settle() -> None:
+        async for fleet in supervisor.changes():
+            if fleet.stopping or all(m.phase is not Phase.STARTING for m in fleet.members):
+                return
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(settle(), FIRST_START_S)
 
 
 async def _watch_folder(supervisor: FleetSupervisor, lock: int) -> None:

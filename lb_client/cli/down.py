@@ -1,0 +1,46 @@
+"""`lbdemo down`: drain every replica, then end the cluster, and say what happened."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from backends.cluster_errors import NotRunningError
+from lb_client.cli.common import Failure, cluster_option
+from lb_client.cli.fleet_options import Seconds, clear_failures
+from lb_client.cli.fleet_view import progress, styled
+
+
+@click.command(short_help="Drain and stop every replica.")
+@click.option("--timeout", "timeout_s", type=Seconds(), default="60s", show_default=True, help="How long to wait.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was stopped as one JSON object.")
+@cluster_option
+def command(*, timeout_s: float, as_json: bool, cluster: str) -> None:
+    """Drain and stop every replica, then the cluster's supervisor. Calls in flight finish first.
+
+    Succeeds when nothing runs: then there is nothing to do.
+    """
+    from backends import cluster as clusters  # noqa: PLC0415 -- help needs none of it
+
+    began = time.monotonic()
+    before = None
+    try:
+        with clear_failures(), progress("draining", lambda v: (v.wanted - len(v.replicas), v.wanted)) as watcher:
+            try:
+                before = clusters.down(cluster, timeout_s=timeout_s, watcher=watcher)
+            except NotRunningError:
+                left = clusters.leftovers(cluster, remove=True)
+    except KeyboardInterrupt:
+        raise Failure("interrupted; the cluster drains and ends by itself", exit_code=130) from None
+    elapsed_s = time.monotonic() - began
+    if as_json:
+        stopped = [] if before is None else [r.id for r in before.replicas]
+        click.echo(json.dumps({"cluster": cluster, "stopped": stopped, "elapsed_s": round(elapsed_s, 3)}))
+    elif before is None:
+        also = f"; removed what a crash had left: {', '.join(left)}" if left else ""
+        click.echo(f"cluster {cluster!r} is not running: nothing to stop{also}")
+    else:
+        many = f"{len(before.replicas)} replica{'' if len(before.replicas) == 1 else 's'}"
+        click.echo(styled(f"cluster {cluster!r} is down: {many} drained in {elapsed_s:.1f} s", bold=True))

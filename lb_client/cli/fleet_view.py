@@ -1,0 +1,163 @@
+"""How a fleet looks on a terminal and in a pipe: the table of `status`, the line and the bar of progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from backends.fleet import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from backends.view import ClusterView, ReplicaView
+
+PATIENCE_S = 1.0
+"""What takes longer than this shows that it goes on."""
+
+_PHASE_STYLES = {
+    Phase.STARTING: "cyan",
+    Phase.RUNNING: "green",
+    Phase.DRAINING: "yellow",
+    Phase.BACKING_OFF: "yellow",
+    Phase.FAILED: "bold red",
+}
+_HEALTH_STYLES = {"SERVING": "green", "NOT_SERVING": "yellow", "UNREACHABLE": "bold red", "UNKNOWN": "dim"}
+_HEADERS = ("REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "IN FLIGHT", "UPTIME", "PID", "RESTARTS")
+_RIGHT = {"CALLS", "IN FLIGHT", "UPTIME", "PID", "RESTARTS"}
+
+
+def is_terminal() -> bool:
+    """Whether the results go to somebody's screen."""
+    return sys.stdout.isatty()
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: 9.3s, 4m05s, 2h03m, 3d04h."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours < 48 else f"{hours // 24}d{hours % 24:02}h"
+
+
+def cells(replica: ReplicaView) -> tuple[str, ...]:
+    """One row of the table, as text."""
+    runs = replica.pid > 0
+    return (
+        replica.id,
+        replica.address or "-",
+        replica.health,
+        replica.phase.value,
+        str(replica.calls),
+        str(replica.in_flight),
+        span(replica.uptime_s) if runs else "-",
+        str(replica.pid) if runs else "-",
+        str(replica.restarts),
+    )
+
+
+def heading(view: ClusterView) -> str:
+    """The line above the table."""
+    what = ", ".join(view.services) or view.service or "starting"
+    return f"cluster {view.cluster}: {view.serving} of {view.wanted} replicas serve {what}"
+
+
+def plain_table(view: ClusterView) -> str:
+    """The table for a pipe: columns by width, no colour, no frame."""
+    rows = [_HEADERS, *(cells(r) for r in view.replicas)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADERS))]
+    lines = [
+        "  ".join(
+            text.rjust(width) if header in _RIGHT else text.ljust(width)
+            for text, width, header in zip(row, widths, _HEADERS, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, *reasons(view)])
+
+
+def reasons(view: ClusterView) -> list[str]:
+    """One line for each replica that is in trouble."""
+    return [f"{r.id}: {r.reason} (log: {view.log_folder}/{r.id}.log)" for r in view.replicas if r.reason]
+
+
+def rich_table(view: ClusterView) -> Table:
+    """The table for a terminal."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 -- only a terminal pays for rich
+    from rich.table import Table  # noqa: PLC0415 -- the same
+    from rich.text import Text  # noqa: PLC0415 -- the same
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, title=None, show_edge=False)
+    for header in _HEADERS:
+        table.add_column(header, justify="right" if header in _RIGHT else "left", no_wrap=True)
+    for replica in view.replicas:
+        row: list[Text] = [Text(text) for text in cells(replica)]
+        row[0].stylize("bold")
+        row[2].stylize(_HEALTH_STYLES.get(replica.health, ""))
+        row[3].stylize(_PHASE_STYLES[replica.phase])
+        if replica.restarts:
+            row[8].stylize("yellow")
+        table.add_row(*row)
+    return table
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console that keeps its hands off our text; NO_COLOR is rich's own affair."""
+    from rich.console import Console  # noqa: PLC0415 -- only a terminal pays for rich
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def styled(text: str, **style: bool | str) -> str:
+    """Text for click.echo, coloured unless NO_COLOR is set; click itself leaves colours away in a pipe."""
+    import click  # noqa: PLC0415 -- keeps this module free of it for who only wants the tables
+
+    return text if os.environ.get("NO_COLOR") else click.style(text, **style)  # type: ignore[arg-type]  # fg and flags
+
+
+@contextmanager
+def progress(doing: str, done: Callable[[ClusterView], tuple[int, int]]) -> Iterator[Callable[[ClusterView], None]]:
+    """A watcher that shows a bar on the terminal once things take longer than a second.
+
+    Args:
+        doing: What is under way, a verb.
+        done: How much of how much, from the cluster.
+    """
+    began = time.monotonic()
+    bar: Progress | None = None
+    task = None
+
+    def watch(view: ClusterView) -> None:
+        nonlocal bar, task
+        if not sys.stderr.isatty() or time.monotonic() - began < PATIENCE_S:
+            return
+        completed, total = done(view)
+        if bar is None:
+            bar = _bar()
+            bar.start()
+            task = bar.add_task(doing, total=total)
+        if task is not None:
+            bar.update(task, completed=completed, total=total)
+
+    try:
+        yield watch
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- only who waits pays
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console(stderr=True), transient=True)

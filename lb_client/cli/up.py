@@ -1,0 +1,107 @@
+"""`lbdemo up`: start a cluster, or scale the one that runs, and say how to use it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from lb_client.cli.common import Failure, cluster_option
+from lb_client.cli.fleet_options import ReplicaCount, Seconds, clear_failures, for_cluster, service_name
+from lb_client.cli.fleet_view import progress, styled
+
+if TYPE_CHECKING:
+    from backends.view import ClusterView
+
+SHOWN = 4
+
+
+@click.command(short_help="Start replicas in the background, or scale those that run.")
+@click.option("--replicas", "-n", type=ReplicaCount(), default=3, show_default=True, help="How many, 1 to 1000.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Return when every replica serves.")
+@click.option("--timeout", "timeout_s", type=Seconds(), default="30s", show_default=True, help="How long to wait.")
+@click.option("--foreground", is_flag=True, help="Stay and print the logs; Ctrl-C drains and stops.")
+@click.option("--service", metavar="PKG.MODULE:FUNC", callback=service_name,
+              help="Function that registers your servicers, imported from here.  [default: Greeter]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the cluster as one JSON object.")
+@cluster_option
+def command(
+    *, replicas: int, wait: bool, timeout_s: float, foreground: bool, service: str | None, as_json: bool, cluster: str
+) -> None:
+    """Start replicas in the background and return when all of them serve.
+
+    If the cluster runs already, change its number of replicas. Ctrl-C while it starts leaves nothing behind; Ctrl-C
+    while one that ran before is scaled leaves that running.
+    """
+    # A process of a tenth of a second: collecting garbage would be a fifth of it.
+    gc.disable()
+    from backends import cluster as clusters  # noqa: PLC0415 -- imported with the collector off
+
+    with clear_failures():
+        if foreground:
+            from lb_client.cli.foreground import run  # noqa: PLC0415 -- another way to run
+
+            gc.enable()
+            run(cluster, replicas=replicas, service=service, timeout_s=timeout_s)
+            return
+        began = time.monotonic()
+        try:
+            with progress("starting", lambda view: (view.serving, view.wanted)) as watcher:
+                outcome = clusters.up(
+                    cluster, replicas=replicas, service=service, wait=wait, timeout_s=timeout_s, watcher=watcher
+                )
+        except KeyboardInterrupt:
+            raise Failure(_interrupted(cluster), exit_code=130) from None
+    elapsed_s = time.monotonic() - began
+    if as_json:
+        click.echo(json.dumps({**outcome.view.as_dict(), "before": outcome.before, "elapsed_s": round(elapsed_s, 3)}))
+    else:
+        click.echo(what_happened(outcome.view, outcome.before, elapsed_s))
+        click.echo(how_to_use(outcome.view))
+    gc.freeze()  # nor at the end: it is the last 10 ms before the prompt
+
+
+def what_happened(view: ClusterView, before: int, elapsed_s: float) -> str:
+    """One line: how many serve now, and since when."""
+    many = f"{view.wanted} replica{'' if view.wanted == 1 else 's'}"
+    if not view.settled:
+        line = f"{view.serving} of {many} serve; the others start"
+    elif before == view.wanted:
+        line = f"{many} serve already: nothing to do" if view.wanted > 1 else f"{many} serves already: nothing to do"
+    else:
+        verb = "serve" if view.wanted > 1 else "serves"
+        line = f"{many} {verb} after {elapsed_s:.2f} s" + (f" ({before} before)" if before else "")
+    return styled(line, fg="green" if view.settled else "yellow", bold=True)
+
+
+def how_to_use(view: ClusterView) -> str:
+    """The cluster's facts, and the next commands to type."""
+    where = for_cluster(view.cluster)
+    call = "lbdemo call --count 100"
+    if view.service:
+        call = "lbdemo call --method pkg.Service/Method --data '{}'"
+    running = [r for r in view.replicas if r.address]
+    shown = "  ".join(f"{r.id} {r.address}" for r in running[:SHOWN])
+    if len(running) > SHOWN:
+        shown += f"  and {len(running) - SHOWN} more"
+    rows = [("cluster", view.cluster), ("target", view.target)]
+    if view.service:
+        rows.append(("service", view.service))
+    rows += [
+        ("replicas", shown or "-"),
+        ("call", call + where),
+        ("look", f"lbdemo status{where}"),
+        ("stop", f"lbdemo down{where}"),
+    ]
+    return "\n".join(f"  {styled(name.ljust(9), dim=True)} {text}" for name, text in rows)
+
+
+def _interrupted(cluster: str) -> str:
+    from backends import cluster as clusters  # noqa: PLC0415 -- as above
+
+    if clusters.runs(cluster):
+        return f"interrupted; cluster {cluster!r} goes on: see 'lbdemo status{for_cluster(cluster)}'"
+    return "interrupted; what this command had started is stopped, nothing is left"
