@@ -69,25 +69,41 @@ def steps_of(page: str) -> list[File | Command]:
     """
     lines = page.splitlines()
     steps: list[File | Command] = []
-    for number, line in enumerate(lines):
-        if "<!-- test:" not in line:
-            continue
-        mark = _MARK.fullmatch(line)
-        options = frozenset(mark["run"].split(", ")[1:]) if mark and mark["run"] else frozenset()
-        if not mark or not options <= _OPTIONS:
-            raise PageError(f"line {number + 1}: not understood: {line.strip()}")
-        fence = re.fullmatch(r"\s*(`{3,}|~{3,})(\w*).*", lines[number + 1]) if number + 1 < len(lines) else None
-        if not fence or (mark["run"] and fence[2] != "console"):
-            raise PageError(f"line {number + 2}: {'a console' if mark['run'] else 'a fenced'} block is expected here")
-        end = next((n for n in range(number + 2, len(lines)) if lines[n].strip() == fence[1]), None)
-        if end is None:
-            raise PageError(f"line {number + 2}: the block has no end")
-        body = lines[number + 2 : end]
-        if mark["file"]:
-            steps.append(File(mark["file"], "\n".join(body) + "\n"))
+    number = 0
+    while number < len(lines):
+        end = _end_of_block(lines, number)
+        if end is None and "<!-- test:" in lines[number]:
+            found, number = _marked(lines, number)
+            steps += found
         else:
-            steps += _commands(body, number + 3, options)
+            number = number + 1 if end is None else end + 1
     return steps
+
+
+def _marked(lines: Sequence[str], at: int) -> tuple[Sequence[File | Command], int]:
+    """What the mark in line `at` and the block below it ask for, and the number of the line after the block."""
+    mark = _MARK.fullmatch(lines[at])
+    options = frozenset(mark["run"].split(", ")[1:]) if mark and mark["run"] else frozenset()
+    if not mark or not options <= _OPTIONS:
+        raise PageError(f"line {at + 1}: not understood: {lines[at].strip()}")
+    end = _end_of_block(lines, at + 1)
+    if end is None or (mark["run"] and not lines[at + 1].strip("`~ ").startswith("console")):
+        raise PageError(f"line {at + 2}: {'a console' if mark['run'] else 'a fenced'} block is expected here")
+    body = lines[at + 2 : end]
+    if mark["file"]:
+        return [File(mark["file"], "\n".join(body) + "\n")], end + 1
+    return list(_commands(body, at + 3, options)), end + 1
+
+
+def _end_of_block(lines: Sequence[str], at: int) -> int | None:
+    """The number of the line that closes the block which line `at` opens; None if it opens none."""
+    fence = re.match(r"\s*(`{3,}|~{3,})", lines[at]) if at < len(lines) else None
+    if not fence:
+        return None
+    for number in range(at + 1, len(lines)):
+        if lines[number].strip() == fence[1]:
+            return number
+    raise PageError(f"line {at + 1}: the block has no end")
 
 
 def _commands(body: Sequence[str], first: int, options: frozenset[str]) -> Iterator[Command]:

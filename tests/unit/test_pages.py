@@ -26,6 +26,7 @@ def test_commands_with_their_outputs_and_files_are_read_in_order() -> None:
         "<!-- test: file a/b.txt -->\n```text\nhello\n```",
         "<!-- test: run, any figures -->\n```console\n$ cat \\\n  a/b.txt\nhello\n\n$ true\n```",
         "```console\n$ never-run\n```",
+        "```text\n<!-- test: shown, not meant -->\n```",
     )
     figures = frozenset({"any figures"})
     assert steps_of(page) == [
