@@ -111,12 +111,12 @@ class SnapshotSource:
                 # gRPC refuses an assignment that names an address twice (gRFC A27).
                 _log.warning("%s: the registry names %s twice; the first is taken", self._name, endpoint.address)
         known = self._endpoints or {}
-        for address in known.keys() - unique.keys():
+        for address in sorted(known.keys() - unique.keys()):
             _log.info("%s: %s left", self._name, _named(known[address]))
             self._verdicts.pop(address, None)
             if address in self._checks:
                 self._checks.pop(address).cancel()
-        for address in unique.keys() - known.keys():
+        for address in sorted(unique.keys() - known.keys()):
             _log.info("%s: %s joined", self._name, _named(unique[address]))
             if self._check is not None:
                 check = asyncio.create_task(self._follow(unique[address], self._check), name=f"health of {address}")

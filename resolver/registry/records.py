@@ -11,8 +11,15 @@ MAX_RECORD_BYTES = 64 * 1024
 _DELETED = 1  # gRPC's naming package marks a withdrawn endpoint by Op 1
 
 
+_LONGEST_REASON = 160
+_LONGEST_NAME = 128
+
+
 class RecordError(ValueError):
-    """The record cannot be used; `str()` says why in one line."""
+    """The record cannot be used; `str()` says why in one line, however long the record is."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 1] + "…")
 
 
 def parse_record(raw: bytes) -> Endpoint | None:
@@ -40,6 +47,10 @@ def parse_record(raw: bytes) -> Endpoint | None:
     if not isinstance(address, str):
         raise RecordError('no "Addr": "ip:port" in it')
     metadata = _metadata(record.get("Metadata"))
+    for key in ("id", "zone"):
+        if len(value := metadata.get(key, "")) > _LONGEST_NAME or not value.isprintable():
+            # It is shown on terminals: no escape codes.
+            raise RecordError(f"{key} {value!r} is not up to {_LONGEST_NAME} printable characters")
     try:
         return Endpoint(
             *_host_port(address),
