@@ -78,7 +78,7 @@ def expect_nothing_left(
     def check() -> None:
         left = Held.now().left_since(before)
         if empty is not None:
-            left += [f"file {path}" for path in sorted(empty.rglob("*"))]
+            left += [f"file {path}" for path in sorted(empty.iterdir())]
         if strays_in is not None:
             left += [f"stray process {pid}: {command}" for pid, command in strays(strays_in).items()]
         if left:

@@ -60,6 +60,7 @@ def bring_node() -> Node:
             done = subprocess.run(
                 [node.program, npm, "ci", "--loglevel=error"],
                 cwd=node.folder,
+                env={**os.environ, "NODE_DISABLE_COMPILE_CACHE": "1"},  # npm leaves one in the temporary folder
                 capture_output=True,
                 text=True,
                 check=False,
