@@ -100,32 +100,34 @@ async def literal(host: str) -> str:
     return min((str(address[0]) for *_, address in found), key=lambda literal: ":" in literal)
 
 
-def bind(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Bind `server` to a literal address; returns the port, a free one for 0.
+def expect_free(host: str, port: int) -> None:
+    """Whether a literal address could be bound now. gRPC would say no more than "failed", and write that to stderr too.
 
     Raises:
         CannotStart: It cannot be had; the message says why and what to do.
     """
-    address = join(host, port)
     try:
-        return server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise CannotStart(f"cannot bind {address}: {_why(host, port)}") from error
-
-
-def _why(host: str, port: int) -> str:
-    """What gRPC does not tell: binds once more, for the system's own word."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As gRPC binds: a connection that lingers from a former server on this port is no obstacle, a listener is.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-            probe.listen()
     except OSError as error:
         advice = {
             errno.EADDRINUSE: "another process has this port; choose another --port, or 0 for any free one",
             errno.EACCES: "this port needs privileges; choose one above 1023, or 0 for any free one",
             errno.EADDRNOTAVAIL: "no interface of this machine has this address; choose another --host",
         }
-        return advice.get(error.errno or 0, str(error.strerror))
-    return "gRPC refused it; choose another --port, or 0 for any free one"
+        why = advice.get(error.errno or 0, f"{error.strerror}; choose another --host or --port")
+        raise CannotStart(f"cannot bind {join(host, port)}: {why}") from error
+
+
+def bind(server: grpc.aio.Server, host: str, port: int) -> int:
+    """Bind `server` to a literal address; returns the port, a free one for 0.
+
+    Raises:
+        CannotStart: It was taken since `expect_free`, or gRPC refuses it.
+    """
+    try:
+        return server.add_insecure_port(join(host, port))
+    except RuntimeError as error:
+        raise CannotStart(f"cannot bind {join(host, port)}; choose another --port, or 0 for any free one") from error

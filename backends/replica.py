@@ -74,6 +74,7 @@ class Replica:
         self._record: announce.Record | None = None
         self._drain: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self._started = False
         self._phase = "new"
 
     def __repr__(self) -> str:
@@ -107,6 +108,7 @@ class Replica:
         announce.check(spec)
         await self._register()
         host = await address.literal(spec.host)
+        address.expect_free(host, spec.port)
         self._server = server = grpc.aio.server(handlers=(self._dispatch,), options=_OPTIONS)
         port = address.bind(server, host, spec.port)
         if spec.advertise is None:
@@ -115,6 +117,7 @@ class Replica:
             self.address = address.advertised(spec.advertise, port)
         self._identity.metadata = Identity.of(spec.id, self.address).metadata
         await server.start()
+        self._started = True
         self._health.set_all(("", *self.services), serving=True)
         self._phase = "serving"
         if spec.registry is not None:
@@ -192,6 +195,8 @@ class Replica:
         self._withdraw()
         self._health.close()
         if self._server is not None:
+            if not self._started:  # gRPC's stop() passes over such a server, and leaves its threads and its port
+                await self._server.start()
             await self._server.stop(None)
         if self._drain is not None:
             await self._drain

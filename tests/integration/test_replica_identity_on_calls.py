@@ -18,6 +18,7 @@ import pytest
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
 from protos import helloworld_pb2, helloworld_pb2_grpc
+from tests.support.bytes_method import bytes_method
 from tests.support.eventually import aeventually
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ async def test_cancelled_synchronous_streams_give_their_threads_back(service: st
 async def test_unknown_method_tells_who_does_not_know_it(service: str) -> None:
     async with serving(service) as (replica, channel):
         for path in ("/test.Kinds/none", "/nobody.Knows/it"):
-            call = channel.unary_unary(path)(b"")
+            call = bytes_method(channel, path)(b"")
             code, _, trailing = await finish(call)
             assert (code, trailing["lbdemo-replica"]) == (STATUS.UNIMPLEMENTED, "r7")
         assert replica.calls == 0
@@ -240,11 +241,11 @@ async def test_unknown_method_tells_who_does_not_know_it(service: str) -> None:
 
 async def test_health_and_reflection_carry_the_identity_and_count_nowhere(service: str) -> None:
     async with serving(service) as (replica, channel):
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
+        check = bytes_method(channel, "/grpc.health.v1.Health/Check")(b"")
         assert (await finish(check))[2]["lbdemo-replica"] == "r7"
-        reflection = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(
-            iter([b""])
-        )
+        reflection = bytes_method(
+            channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"
+        )(iter([b""]))
         code, initial, trailing = await finish(reflection)
         assert (code, initial["lbdemo-replica"], trailing["lbdemo-replica"]) == (STATUS.OK, "r7", "r7")
         assert replica.calls == 0
@@ -252,7 +253,7 @@ async def test_health_and_reflection_carry_the_identity_and_count_nowhere(servic
 
 async def test_streams_of_the_labs_own_services_tell_at_once_who_answers() -> None:
     async with Replica(ReplicaSpec(id="r1")) as replica, grpc.aio.insecure_channel(replica.address) as channel:
-        silent = channel.stream_stream("/helloworld.Greeter/SayHelloBidiStream")()
+        silent = bytes_method(channel, "/helloworld.Greeter/SayHelloBidiStream", "stream_stream")()
         assert dict(await silent.initial_metadata())["lbdemo-replica"] == "r1"
         await silent.done_writing()
 
@@ -268,7 +269,7 @@ async def test_retried_call_tells_how_often_it_was_tried(monkeypatch: pytest.Mon
         return b"ok"
 
     module: Any = ModuleType("flaky_service")
-    handlers = {"Flaky": grpc.unary_unary_rpc_method_handler(flaky)}
+    handlers: dict[str, Any] = {"Flaky": grpc.unary_unary_rpc_method_handler(flaky)}
     module.add = lambda server: server.add_registered_method_handlers("test.Flaky", handlers)
     monkeypatch.setitem(sys.modules, "flaky_service", module)
     retry = {
@@ -281,9 +282,9 @@ async def test_retried_call_tells_how_often_it_was_tried(monkeypatch: pytest.Mon
         Replica(ReplicaSpec(id="r1", service="flaky_service:add")) as replica,
         grpc.aio.insecure_channel(replica.address, options=(("grpc.service_config", config),)) as channel,
     ):
-        code, _, trailing = await finish(channel.unary_unary("/test.Flaky/Flaky")(b""))
+        code, _, trailing = await finish(bytes_method(channel, "/test.Flaky/Flaky")(b""))
         assert (code, trailing["lbdemo-previous-attempts"], trailing["lbdemo-replica"]) == (STATUS.OK, "2", "r1")
-        code, _, trailing = await finish(channel.unary_unary("/test.Flaky/Flaky")(b""))
+        code, _, trailing = await finish(bytes_method(channel, "/test.Flaky/Flaky")(b""))
         assert (code, "lbdemo-previous-attempts" in trailing) == (STATUS.OK, False)
 
 
@@ -314,14 +315,14 @@ async def test_synchronous_calls_run_side_by_side(monkeypatch: pytest.MonkeyPatc
         return threading.current_thread().name.encode()
 
     module: Any = ModuleType("meeting_service")
-    handlers = {"Meet": grpc.unary_unary_rpc_method_handler(meet)}
+    handlers: dict[str, Any] = {"Meet": grpc.unary_unary_rpc_method_handler(meet)}
     module.add = lambda server: server.add_registered_method_handlers("test.Meeting", handlers)
     monkeypatch.setitem(sys.modules, "meeting_service", module)
     async with (
         Replica(ReplicaSpec(id="r1", service="meeting_service:add")) as replica,
         grpc.aio.insecure_channel(replica.address) as channel,
     ):
-        method = channel.unary_unary("/test.Meeting/Meet")
+        method = bytes_method(channel, "/test.Meeting/Meet")
         began = time.monotonic()
         names = await asyncio.gather(method(b""), method(b""))
         assert (len(set(names)), time.monotonic() - began < 5) == (2, True)
