@@ -219,7 +219,8 @@ class ControlPlane:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await server.stop(None)
+            self.ads.close()
+            await server.stop(1.0)
             shutil.rmtree(self.socket_path.parent, ignore_errors=True)
 
     def _offer(self, spec: SourceSpec, source: str, service: str, factory: WatcherFactory, policy: Policy) -> None:

@@ -35,6 +35,7 @@ class AdsServer:
         self._truth = truth
         self._stream_ended = stream_ended
         self._streams: set[asyncio.Event] = set()
+        self._closing = False
 
     @property
     def streams(self) -> int:
@@ -57,6 +58,14 @@ class AdsServer:
         for wake in self._streams:
             wake.set()
 
+    def close(self) -> None:
+        """End every stream from our side; to be followed by a stop of the server that gives them a moment of grace.
+
+        A stop without grace would cancel them, which grpc.aio and core both print.
+        """
+        self._closing = True
+        self.changed()
+
     async def _stream(self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         wake = asyncio.Event()
         inbox: deque[Request] = deque()
@@ -72,7 +81,7 @@ class AdsServer:
         self._streams.add(wake)
         subscriptions = Subscriptions()
         try:
-            while not reader.done():
+            while not (reader.done() or self._closing):
                 await wake.wait()
                 wake.clear()
                 # A slow reader holds us in write(): the changes that come meanwhile are then told as one.

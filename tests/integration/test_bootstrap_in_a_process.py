@@ -1,0 +1,167 @@
+"""The bootstrap is a matter of the whole process, so each of these runs in one of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from tests.support.backend import Backend
+
+_PRELUDE = """
+import os, sys, threading, grpc, lb_client, resolver
+from tests.support.backend import who
+target = sys.argv[1]
+"""
+
+
+def run(script: str, target: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-c", _PRELUDE + textwrap.dedent(script), target],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "GRPC_VERBOSITY": "NONE", **environ},
+    )
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def mesh(backend: Backend, tmp_path: Path) -> dict[str, str]:
+    """A bootstrap file of an application's own, whose control plane is not there."""
+    del backend
+    server = {"server_uri": f"unix:{tmp_path}/mesh.sock", "channel_creds": [{"type": "insecure"}]}
+    file = tmp_path / "bootstrap.json"
+    file.write_text(json.dumps({"node": {"id": "their-app"}, "xds_servers": [server]}))
+    return {"GRPC_XDS_BOOTSTRAP": str(file)}
+
+
+def test_an_application_with_a_bootstrap_keeps_it(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            from grpc._cython import cygrpc
+            with lb_client.insecure_channel(target) as ours, grpc.insecure_channel("xds:///theirs") as theirs:
+                print(who(ours))
+                try:
+                    who(theirs, timeout_s=1)
+                except grpc.RpcError as error:
+                    # Their own control plane was asked, and is not there: that is what its path in the message says.
+                    print("mesh.sock" in error.details())
+                print(b"their-app" in cygrpc.dump_xds_configs())
+        """
+        assert ok(run(script, f"static:{backend.address}", **mesh(backend, tmp_path))) == "['b']\nTrue\nTrue\n"
+
+
+def test_an_xds_channel_opened_before_ours_is_a_clear_error_until_it_is_closed(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            import time
+            with grpc.insecure_channel("xds:///theirs") as theirs:
+                try:
+                    who(theirs, timeout_s=0.5)
+                except grpc.RpcError:
+                    pass
+                try:
+                    lb_client.insecure_channel(target)
+                except resolver.BootstrapError as error:
+                    print(error)
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                try:
+                    channel = lb_client.insecure_channel(target)
+                    break
+                except resolver.BootstrapError:
+                    time.sleep(0.01)
+            with channel:
+                print(who(channel))
+        """
+        first, second = ok(run(script, f"static:{backend.address}", **mesh(backend, tmp_path))).splitlines()
+        assert "opened an xDS channel of its own before" in first
+        assert second == "['b']"
+
+
+def test_the_environment_is_as_it_was_when_the_last_channel_is_closed(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            import time
+            before = dict(os.environ)
+            with lb_client.insecure_channel(target) as channel:
+                who(channel)
+                assert dict(os.environ) != before
+            end = time.monotonic() + 5
+            while dict(os.environ) != before and time.monotonic() < end:
+                time.sleep(0.01)
+            print(dict(os.environ) == before)
+        """
+        assert ok(run(script, f"static:{backend.address}", **mesh(backend, tmp_path))) == "True\n"
+
+
+def test_a_process_may_exit_with_its_channels_open_and_leaves_no_file(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            channel = lb_client.insecure_channel(target)
+            print(who(channel))
+        """
+        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_an_asyncio_process_may_exit_with_its_channel_open(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            import asyncio
+            from tests.support.backend import awho
+            async def main():
+                global channel
+                channel = lb_client.aio.insecure_channel(target)
+                print(await awho(channel))
+            asyncio.run(main())
+        """
+        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_very_long_temporary_folder_is_no_obstacle(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    with Backend("b") as backend:
+        script = """
+            with lb_client.insecure_channel(target) as channel:
+                print(who(channel))
+        """
+        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(long))) == "['b']\n"
+
+
+def test_a_broken_bootstrap_is_named(tmp_path: Path) -> None:
+    script = """
+        try:
+            lb_client.insecure_channel(target)
+        except resolver.BootstrapError as error:
+            print(error)
+    """
+    assert "is not JSON" in ok(run(script, "static:127.0.0.1:1", GRPC_XDS_BOOTSTRAP_CONFIG="{"))
+    missing = ok(run(script, "static:127.0.0.1:1", GRPC_XDS_BOOTSTRAP=str(tmp_path / "nowhere")))
+    assert "cannot be read" in missing
+
+
+def test_a_child_process_of_one_with_channels_has_its_own(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            import subprocess
+            with lb_client.insecure_channel(target) as channel:
+                print(who(channel), flush=True)
+                child = (
+                    "import sys, lb_client; from tests.support.backend import who\\n"
+                    "with lb_client.insecure_channel(sys.argv[1]) as c: print('child', who(c))"
+                )
+                subprocess.run([sys.executable, "-c", child, target], check=True)
+        """
+        out = ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path)))
+        assert out == "['b']\nchild ['b']\n"
