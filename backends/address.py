@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
 
 
 def advertised(advertise: str, bound_port: int) -> str:
@@ -28,15 +29,13 @@ def advertised(advertise: str, bound_port: int) -> str:
         CannotStart: It is neither.
     """
     host, port = advertise, str(bound_port)
-    if advertise.startswith("["):
-        host, _, rest = advertise[1:].partition("]")
-        if rest:
-            port = rest.removeprefix(":") if rest.startswith(":") else "?"
+    if bracketed := _BRACKETED.fullmatch(advertise):
+        host, port = bracketed[1], port if bracketed[2] is None else bracketed[2]
     elif advertise.count(":") == 1:
         host, _, port = advertise.partition(":")
     good_port = port.isascii() and port.isdigit() and 1 <= int(port) <= 65535
     literal = _as_literal(host)
-    if not good_port or not (literal or (_HOST.fullmatch(host) and not advertise.startswith("["))):
+    if not good_port or not (literal or (_HOST.fullmatch(host) and not bracketed)):
         raise CannotStart(
             f"cannot advertise {advertise!r}: use host or host:port (IPv6 as [host]:port), port 1 to 65535"
         )

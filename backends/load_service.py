@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backends.dispatch import Registrar
 
 _FORM = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
+_LONGEST = 200
 
 
 async def register(spec: str, server: Registrar) -> None:
@@ -83,18 +84,18 @@ def _signature(function: Callable[..., Any]) -> str:
 
 
 def _told(error: BaseException) -> str:
-    """The last line of its traceback, and where."""
-    what = " ".join("".join(traceback.format_exception_only(error)).split("\n")[-2].split())
+    """The last line of its traceback, and where: the innermost place in the user's own files, if it came by one."""
     if isinstance(error, SyntaxError):
-        return f"{what} ({_short(error.filename or '?')}:{error.lineno})"
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and "importlib" not in f.filename
-    ]
-    if not frames:
-        return what
-    return f"{what} ({_short(frames[-1].filename)}:{frames[-1].lineno})"
+        return f"SyntaxError: {error.msg} ({_short(error.filename or '?')}:{error.lineno})"
+    text = " ".join(str(error).split())[:_LONGEST]
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{_short(frame.filename)}:{frame.lineno}" for frame in frames if frame.filename != __file__]
+    own = [place for place in places if not place.startswith(("/", "<")) and "site-packages" not in place]
+    return f"{what} ({(own or places)[-1]})" if places else what
 
 
 def _short(filename: str) -> str:
-    relative = os.path.relpath(filename)
-    return filename if relative.startswith("..") else relative
+    """Relative to the current directory if it is in it."""
+    here = f"{Path.cwd()}{os.sep}"
+    return filename.removeprefix(here)
