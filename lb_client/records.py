@@ -14,7 +14,7 @@ from lb_client.stats import LatencyHistogram
 SETTLE_S = 0.25
 """How long after a membership change picks are not judged: the change is on its way and new endpoints connect."""
 
-SLICE_S = 0.05
+SLICE_S = 0.1
 """Up to so much before a change is not judged either: one hears of it when calls may already have seen it."""
 
 MAX_SEGMENTS = 500

@@ -1,0 +1,127 @@
+"""One measurement from warm-up to report: a channel, what is known of its endpoints, the calls, what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from lb_client.driver import CallDriver, Load, Run
+from lb_client.records import CallRecorder
+from lb_client.report import Question, Report, build_report
+from lb_client.verdict import PICK_FIRST
+from lb_client.warmup import WarmUp, warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import grpc.aio
+
+    from lb_client.channelz import ChannelView
+    from lb_client.tracking import MembershipTracker
+
+
+class Measurement:
+    """Warm-up, then one run. The channel and the tracker stay the caller's, and nothing else may use the channel.
+
+    Args:
+        channel: A stock channel.
+        view: Its channelz view; None where core offers none.
+        tracker: Who may get calls.
+        question: What was asked for.
+        method: `/package.Service/Method`, unary.
+        request: The serialized request.
+        load: How many, how fast.
+        metadata: Sent with each call.
+
+    Attributes:
+        recorder: What was recorded so far; `flush` first.
+        tracker: As given.
+        load: As given.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        view: ChannelView | None,
+        tracker: MembershipTracker,
+        question: Question,
+        method: str,
+        request: bytes,
+        load: Load,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._channel = channel
+        self._view = view
+        self._question = question
+        self._metadata = tuple(metadata)
+        self.load = load
+        self.tracker = tracker
+        self.recorder = CallRecorder()
+        self._driver = CallDriver(channel, method, request, self.recorder, load, metadata=metadata)
+        self._warm_up: WarmUp | None = None
+        self._run: Run | None = None
+
+    @property
+    def first_answer(self) -> bytes | None:
+        """The first answer's bytes, None while there is none."""
+        return self._driver.first_answer
+
+    async def warm_up(self, timeout_s: float) -> WarmUp:
+        """Connect every endpoint, without sending the method."""
+        await self.tracker.first(timeout_s)
+        self._warm_up = await warm_up(
+            self._channel,
+            timeout_s=timeout_s,
+            picks_one=self._question.policy == PICK_FIRST,
+            view=self._view,
+            membership=(lambda: self.tracker.now) if self.tracker.knows_registry else None,
+            metadata=self._metadata,
+        )
+        return self._warm_up
+
+    async def run(self) -> Run:
+        """Send the calls. Cancelling it, or `abort`, cuts off those in flight."""
+        self.tracker.look_again()
+        if self._view is not None:
+            self._view.reset()
+        self.tracker.begin(self.recorder.mark)
+        following = asyncio.create_task(self.tracker.follow())
+        try:
+            self._run = await self._driver.run()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        self.tracker.look_again()
+        self.tracker.end()
+        return self._run
+
+    async def flush(self) -> None:
+        """Bring the recorder up to date."""
+        await self._driver.flush()
+
+    def stop(self) -> None:
+        """Start no further call; those in flight end by themselves."""
+        self._driver.stop()
+
+    def abort(self) -> None:
+        """Cut off what is in flight; it is not counted."""
+        self._driver.abort()
+
+    def report(self, answer: Any = None) -> Report:
+        """The report of the run; `answer` is the first answer, decoded, where somebody wants to see it."""
+        if self._run is None or self._warm_up is None:
+            raise RuntimeError("nothing was measured: warm_up() and run() go first")
+        if self._view is not None:
+            self._view.look()
+        return build_report(
+            self._question,
+            run=self._run,
+            recorder=self.recorder,
+            warm_up=self._warm_up,
+            looks=self.tracker.looks,
+            events=self.tracker.events,
+            traffic={} if self._view is None else self._view.traffic(),
+            bound=self.load.concurrency,
+            answer=answer,
+        )

@@ -1,0 +1,38 @@
+"""Numbers and lists as words for a sentence. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 call`, `1,000 calls`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def and_more(words: Sequence[str], most: int = 4) -> str:
+    """The first few, and how many there are beside: `a, b, c, d and 3 more`."""
+    if len(words) <= most:
+        return listed(words)
+    return f"{', '.join(words[:most])} and {len(words) - most:,} more"
+
+
+def duration(seconds: float) -> str:
+    """Three figures and the unit that suits: `640 µs`, `12.3 ms`, `4.56 s`, `2 m 5 s`."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.3g} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} m {rest} s" if rest else f"{minutes} m"

@@ -1,0 +1,250 @@
+"""The verdict: what the policy promises, what was seen, and why they differ as far as it can be known. Pure.
+
+round_robin promises that consecutive calls over n endpoints differ by at most one; pick_first that one endpoint gets
+all. When the endpoints changed during a run, the stretches between changes are judged one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lb_client.phrases import and_more, counted, listed
+from lb_client.stats import even_share, spread
+
+if TYPE_CHECKING:
+    from lb_client.membership import Event
+    from lb_client.warmup import WarmUp
+
+PICK_FIRST = "pick_first"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Calls that one endpoint got.
+
+    Attributes:
+        label: Its name in a sentence: the replica's id, else its address.
+        address: `host:port`; "" where nobody told.
+        calls: How many, failed ones included.
+    """
+
+    label: str
+    address: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the run within which the endpoints stayed the same, long enough after a change to be judged.
+
+    Attributes:
+        counts: Calls by endpoint, with a zero for each that should take calls and got none.
+        lost: Calls that nobody is known to have answered.
+    """
+
+    counts: tuple[Count, ...]
+    lost: int = 0
+
+    @property
+    def calls(self) -> int:
+        """All its calls."""
+        return sum(count.calls for count in self.counts) + self.lost
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the counts differ by at most one, or could if the lost calls went where they should have gone."""
+        return spread(count.calls for count in self.counts) <= 1 + self.lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a run.
+
+    Attributes:
+        policy: `round_robin` or `pick_first`.
+        counts: Calls by endpoint over the whole run, with a zero for each that should take calls and got none.
+        lost: Calls that nobody is known to have answered.
+        failed: Calls that ended with another status than OK.
+        retried: Calls that took more than one attempt.
+        stretches: The judged parts, in the order of time; one when nothing changed.
+        unjudged: Calls too close to a change of the endpoints to be judged.
+        events: What happened to the endpoints, in the order of time.
+        warm_up: How it ended.
+        late: Calls of an open loop that waited for a place in flight, and `bound` how many places there are.
+        unknown: Whether servers did not say who they are, so that counts are by connection.
+        front: Address behind which several replicas answered; "" when there is none.
+        failures: The most frequent failures: (status, details, count).
+    """
+
+    policy: str
+    counts: tuple[Count, ...]
+    lost: int = 0
+    failed: int = 0
+    retried: int = 0
+    stretches: tuple[Stretch, ...] = ()
+    unjudged: int = 0
+    events: tuple[Event, ...] = ()
+    warm_up: WarmUp
+    late: int = 0
+    bound: int = 0
+    unknown: bool = False
+    front: str = ""
+    failures: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def calls(self) -> int:
+        """All calls."""
+        return sum(count.calls for count in self.counts) + self.lost
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to think of the distribution.
+
+    Attributes:
+        even: Whether the counts over the whole run differ by at most one; None when nothing was called.
+        as_expected: Whether the calls spread as the policy promises, between changes; None when that is unknown.
+        expected: The promise, with its numbers.
+        sentence: The verdict in one plain sentence.
+        reasons: What explains it or limits it, most important first.
+    """
+
+    even: bool | None
+    as_expected: bool | None
+    expected: str
+    sentence: str
+    reasons: tuple[str, ...] = ()
+
+
+def judge(facts: Facts) -> Verdict:
+    """Compare what was seen with what the policy promises."""
+    seen = tuple(count for count in facts.counts if count.calls)
+    if not facts.calls:
+        return Verdict(None, None, _promise(facts), "No call was made.", _reasons(facts))
+    if not seen:
+        sentence = f"None of {counted(facts.calls, 'call')} is known to have reached an endpoint."
+        return Verdict(None, None, _promise(facts), sentence, _reasons(facts))
+    even = Stretch(facts.counts).is_even and not facts.lost
+    if facts.policy == PICK_FIRST:
+        as_expected, sentence = _judge_pick_first(facts, seen)
+    else:
+        as_expected, sentence = _judge_round_robin(facts)
+    return Verdict(even, as_expected, _promise(facts), sentence, _reasons(facts))
+
+
+def _promise(facts: Facts) -> str:
+    if facts.policy == PICK_FIRST:
+        return f"all {counted(facts.calls, 'call')} on one endpoint"
+    if len(facts.stretches) > 1:
+        return "between changes, each endpoint gets as many calls as any other, ±1"
+    if not facts.counts:
+        return "calls in turn"
+    low, high = even_share(facts.calls, len(facts.counts))
+    each = f"{low:,}" if low == high else f"{low:,} or {high:,}"
+    return f"{each} calls on each of {counted(len(facts.counts), 'endpoint')}"
+
+
+def _judge_pick_first(facts: Facts, seen: tuple[Count, ...]) -> tuple[bool | None, str]:
+    if len(seen) == 1:
+        return True, f"As pick_first promises, {_all(seen[0].calls)} went to {seen[0].label}."
+    names = and_more([count.label for count in seen])
+    if facts.events or facts.failed:
+        return None, f"pick_first moved on during the run: calls went to {names}, one after the other."
+    return False, f"Not as pick_first promises: calls went to {names}."
+
+
+def _judge_round_robin(facts: Facts) -> tuple[bool | None, str]:
+    judged = tuple(stretch for stretch in facts.stretches if stretch.calls and stretch.counts)
+    if len(judged) > 1 or (judged and facts.unjudged):
+        return _judge_pieces(facts, judged)
+    whole = Stretch(facts.counts, facts.lost)
+    if not judged and facts.unjudged:
+        return None, "The endpoints changed all the time: there is no stretch of the run that can be judged."
+    if whole.is_even:
+        return True, _even_sentence(whole)
+    return False, _uneven_sentence(whole)
+
+
+def _judge_pieces(facts: Facts, judged: tuple[Stretch, ...]) -> tuple[bool, str]:
+    uneven = [stretch for stretch in judged if not stretch.is_even]
+    sizes = [len(stretch.counts) for stretch in judged]
+    over = listed(str(size) for size in sizes[:6]) + (" …" if len(sizes) > 6 else "") + " endpoints in turn"
+    if len(set(sizes)) == 1:
+        over = counted(sizes[0], "endpoint")
+    total = sum(stretch.calls for stretch in judged)
+    if not uneven:
+        return True, (
+            f"Even between changes: {counted(total, 'call')} over {over}, at most one apart each time; "
+            f"{counted(facts.unjudged, 'call')} too close to a change to judge."
+        )
+    worst = max(uneven, key=lambda stretch: spread(count.calls for count in stretch.counts))
+    where = f"in {len(uneven)} of {len(judged)} stretches between changes" if len(judged) > 1 else "between changes"
+    return False, f"Not even {where}; at worst {_extremes(worst)} of {counted(worst.calls, 'call')}."
+
+
+def _even_sentence(whole: Stretch) -> str:
+    if len(whole.counts) == 1:
+        return f"{_all(whole.counts[0].calls).capitalize()} went to the only endpoint, {whole.counts[0].label}."
+    figures = [count.calls for count in whole.counts]
+    spelled = "/".join(f"{figure:,}" for figure in sorted(figures, reverse=True))
+    if len(figures) > 6:
+        spelled = f"{min(figures):,} to {max(figures):,} each"
+    lost = f", {whole.lost:,} lost" if whole.lost else ""
+    return f"Even: {counted(whole.calls, 'call')} over {counted(len(figures), 'endpoint')}, {spelled}{lost}."
+
+
+def _uneven_sentence(whole: Stretch) -> str:
+    low, high = even_share(whole.calls, len(whole.counts))
+    each = f"{low:,}" if low == high else f"{low:,} or {high:,}"
+    return f"Not even: {_extremes(whole)} of {counted(whole.calls, 'call')}, where {each} each were expected."
+
+
+def _extremes(stretch: Stretch) -> str:
+    most = max(stretch.counts, key=lambda count: count.calls)
+    least = min(stretch.counts, key=lambda count: count.calls)
+    return f"{most.label} got {most.calls:,} and {least.label} {least.calls:,}"
+
+
+def _all(calls: int) -> str:
+    return "the one call" if calls == 1 else f"all {calls:,} calls"
+
+
+def _reasons(facts: Facts) -> tuple[str, ...]:
+    """Everything that explains or limits the verdict, also when it is a good one."""
+    found = []
+    if facts.warm_up.missing:
+        found.append(f"warm-up incomplete: {and_more(facts.warm_up.missing)} never connected")
+    elif not facts.warm_up.complete:
+        found.append("warm-up incomplete: endpoints were still connecting when the count began")
+    if facts.front:
+        found.append(
+            f"{facts.front} is one address, and {len(facts.counts)} replicas answered behind it: "
+            "a proxy or an L4 balancer chooses among them, not this client's policy"
+        )
+    if facts.events:
+        texts = list(dict.fromkeys(event.text for event in facts.events))
+        found.append(f"the endpoints changed during the run: {and_more(texts, 6)}")
+    if facts.failed:
+        kinds = [
+            f"{number:,} {status}{f' ({_shortened(details)})' if details else ''}"
+            for status, details, number in facts.failures
+        ]
+        found.append(f"{counted(facts.failed, 'call')} failed: {and_more(kinds, 3)}")
+    if facts.lost:
+        found.append(f"{counted(facts.lost, 'call')} with nobody known to have answered")
+    if facts.retried:
+        found.append(f"{counted(facts.retried, 'call')} took more than one attempt, each a pick of its own")
+    if facts.late:
+        found.append(
+            f"{counted(facts.late, 'call')} started late: {facts.bound:,} were in flight, the bound "
+            "(their latency includes the wait)"
+        )
+    if facts.unknown:
+        found.append("these servers do not say who they are: calls and failures are counted by connection")
+    return tuple(found)
+
+
+def _shortened(details: str, width: int = 100) -> str:
+    line = " ".join(details.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
