@@ -79,7 +79,7 @@ class Record:
         try:
             if self._path.read_bytes() == self._bytes:
                 self._path.unlink()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             _log.warning("cannot withdraw %s: %s", self._path, error.strerror)

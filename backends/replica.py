@@ -121,8 +121,9 @@ class Replica:
         self._health.set_all(("", *self.services), serving=True)
         self._phase = "serving"
         if spec.registry is not None:
-            self._record = announce.Record(Path(spec.registry), spec.id, self.address, spec.metadata)
-            self._record.write()
+            record = announce.Record(Path(spec.registry), spec.id, self.address, spec.metadata)
+            record.write()
+            self._record = record
         _log.info(
             "replica %s serves %s on %s, announced in %s",
             spec.id, ", ".join(self.services) or "unnamed services", self.address, spec.registry or "no registry",

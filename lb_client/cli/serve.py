@@ -40,7 +40,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
 
 
 @click.command(short_help="Run one replica in the foreground.")
-@click.option("--id", "id_", metavar="NAME", help="The replica's name.  [default: from the host's name]")
+@click.option("--id", metavar="NAME", help="The replica's name.  [default: from the host's name]")
 @click.option(
     "--registry", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Folder to announce in."
 )
@@ -59,10 +59,13 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
 @click.option(
     "--meta", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="For the record, like zone=a; repeatable."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
+# click takes the variable's name from the parameter's, which `import json` has already.
+@click.option(
+    "--json", "as_json", is_flag=True, envvar="LBDEMO_SERVE_JSON", help="Print events as JSON lines on stdout."
+)
 def command(
     *,
-    id_: str | None,
+    id: str | None,
     registry: Path | None,
     host: str,
     port: int,
@@ -79,7 +82,7 @@ def command(
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="lbdemo: %(message)s")
     spec = ReplicaSpec(
-        id=_default_id() if id_ is None else id_,
+        id=_default_id() if id is None else id,
         registry=None if registry is None else str(registry.absolute()),
         host=host,
         port=port,
