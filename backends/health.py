@@ -59,10 +59,9 @@ class Health:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return _Status(status=status)
 
-    async def list(self, _request: Any, _context: Any) -> Any:
-        """List: all names, sorted."""
-        statuses = {name: _Status(status=status) for name, status in sorted(self._statuses.items())}
-        return health_pb2.HealthListResponse(statuses=statuses)
+    async def list(self, _request: bytes, _context: Any) -> bytes:
+        """List: all names, sorted; a HealthListResponse already serialized."""
+        return list_response(sorted(self._statuses.items()))
 
     async def watch(self, request: Any, context: Any) -> None:
         """Watch: the status now and after each change, SERVICE_UNKNOWN for a name that has none yet.
@@ -94,9 +93,28 @@ class Health:
     def handlers(self) -> dict[str, Handler]:
         """The service's methods."""
         request, status = health_pb2.HealthCheckRequest.FromString, _Status.SerializeToString
-        nothing, statuses = health_pb2.HealthListRequest.FromString, health_pb2.HealthListResponse.SerializeToString
         return {
             "Check": grpc.unary_unary_rpc_method_handler(self.check, request, status),
-            "List": grpc.unary_unary_rpc_method_handler(self.list, nothing, statuses),
+            "List": grpc.unary_unary_rpc_method_handler(self.list),
             "Watch": grpc.unary_stream_rpc_method_handler(self.watch, request, status),
         }
+
+
+def list_response(statuses: Iterable[tuple[str, int]]) -> bytes:
+    """HealthListResponse, `map<string, HealthCheckResponse> statuses = 1`, as bytes.
+
+    By hand, because grpcio-health-checking has no class for it up to 1.82 and we support older ones. On the wire a map
+    is a repeated message of key (1) and value (2); HealthCheckRequest happens to be the message that has but a key.
+    """
+    return b"".join(
+        _sized(0x0A, health_pb2.HealthCheckRequest(service=name).SerializeToString() + _sized(0x12, value))
+        for name, value in ((name, _Status(status=status).SerializeToString()) for name, status in statuses)
+    )
+
+
+def _sized(tag: int, payload: bytes) -> bytes:
+    size, rest = [], len(payload)
+    while rest > 127:
+        size.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes((tag, *size, rest)) + payload

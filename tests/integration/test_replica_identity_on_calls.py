@@ -161,7 +161,7 @@ async def finish(call: Any) -> tuple[grpc.StatusCode, dict[str, Any], dict[str, 
             await call
     except grpc.aio.AioRpcError:
         pass
-    return await call.code(), dict(await call.initial_metadata()), dict(await call.trailing_metadata())
+    return await call.code(), dict(tuple(await call.initial_metadata())), dict(tuple(await call.trailing_metadata()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -254,7 +254,7 @@ async def test_health_and_reflection_carry_the_identity_and_count_nowhere(servic
 async def test_streams_of_the_labs_own_services_tell_at_once_who_answers() -> None:
     async with Replica(ReplicaSpec(id="r1")) as replica, grpc.aio.insecure_channel(replica.address) as channel:
         silent = bytes_method(channel, "/helloworld.Greeter/SayHelloBidiStream", "stream_stream")()
-        assert dict(await silent.initial_metadata())["lbdemo-replica"] == "r1"
+        assert dict(tuple(await silent.initial_metadata()))["lbdemo-replica"] == "r1"
         await silent.done_writing()
 
 

@@ -94,7 +94,7 @@ async def test_channelz_shows_the_server_and_its_calls() -> None:
         await helloworld_pb2_grpc.GreeterStub(channel).SayHello(helloworld_pb2.HelloRequest())
         stub = channelz_pb2_grpc.ChannelzStub(channel)
         servers = (await stub.GetServers(channelz_pb2.GetServersRequest())).server
-        assert [server.data.calls_succeeded >= 1 for server in servers] == [True]
+        assert max(server.data.calls_succeeded for server in servers) >= 1
 
 
 async def test_stats_tell_who_it_is_and_what_it_did() -> None:
@@ -141,7 +141,7 @@ async def test_users_service_stands_where_the_greeter_stood(monkeypatch: pytest.
         assert replica.services == ("a.Echo", "b.Echo")
         for path in ("/a.Echo/Echo", "/b.Echo/Echo", "/free.Form/Echo", "/a.Echo/Echo"):
             call = bytes_method(channel, path)(b"x")
-            assert (await call, dict(await call.trailing_metadata())["lbdemo-replica"]) == (b"x", "r1")
+            assert (await call, dict(tuple(await call.trailing_metadata()))["lbdemo-replica"]) == (b"x", "r1")
         assert replica.calls == 4
         stub = health_pb2_grpc.HealthStub(channel)
         assert set((await stub.List(health_pb2.HealthListRequest())).statuses) == {"", "a.Echo", "b.Echo"}

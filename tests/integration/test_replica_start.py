@@ -46,7 +46,7 @@ async def test_two_replicas_never_share_a_port(host: str, second: str) -> None:
                 pass
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             call = helloworld_pb2_grpc.GreeterStub(channel).SayHello(HELLO)
-            assert dict(await call.trailing_metadata())["lbdemo-replica"] == "r1"
+            assert dict(tuple(await call.trailing_metadata()))["lbdemo-replica"] == "r1"
 
 
 async def test_port_that_is_taken_in_the_last_moment_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ async def test_every_interface_is_announced_as_an_address_that_others_can_reach(
         assert not announced.is_unspecified
         async with grpc.aio.insecure_channel(replica.address) as channel:
             call = helloworld_pb2_grpc.GreeterStub(channel).SayHello(HELLO)
-            assert dict(await call.trailing_metadata())["lbdemo-address"] == replica.address
+            assert dict(tuple(await call.trailing_metadata()))["lbdemo-address"] == replica.address
 
 
 async def test_name_of_a_host_is_announced_as_a_literal_address() -> None:

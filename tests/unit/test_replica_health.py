@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from backends.health import Health
+from backends.health import Health, list_response
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = (
     health_pb2.HealthCheckResponse.SERVING,
@@ -136,3 +136,10 @@ async def test_watchers_that_left_are_forgotten() -> None:
         task.cancel()
     await asyncio.wait(tasks)
     assert health._watchers == {}
+
+
+@pytest.mark.parametrize("names", [[], [""], ["", "a.B"], ["x" * 127, "y" * 128, "z" * 20_000, "ü"]])
+def test_list_is_what_the_generated_class_reads(names: list[str]) -> None:
+    expected = {name: [SERVING, NOT_SERVING, 0][number % 3] for number, name in enumerate(names)}
+    parsed = health_pb2.HealthListResponse.FromString(list_response(expected.items()))
+    assert {name: response.status for name, response in parsed.statuses.items()} == expected
