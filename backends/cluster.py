@@ -211,6 +211,8 @@ def _rise(starting: Starting, *, wait: bool, timeout_s: float, watcher: Watcher)
     with starting:
         try:
             view = starting.wait(until_serving=wait, timeout_s=timeout_s, watcher=watcher)
+        except CannotStartError as error:
+            raise CannotStartError(f"{error}; nothing is left running") from None
         except NotServingInTimeError as error:
             starting.keep()
             raise NotServingInTimeError(f"{error}; {_STAYS}") from None

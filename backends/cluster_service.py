@@ -49,12 +49,8 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         while True:
             fleet = self._supervisor.fleet
             status = await self._status()
-            # A counter that moved is news only to who asked for counters; uptime alone is news to nobody.
-            news = (
-                _without(status, "uptime_s")
-                if request.interval_ms
-                else _without(status, "uptime_s", "calls", "in_flight")
-            )
+            # Counters are news only to who asked for them, and the time that goes by is once a second.
+            news = _news(status, counters=request.interval_ms > 0)
             if news != last:
                 last = news
                 yield status
@@ -94,11 +90,10 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         self, fleet: Fleet, stats: Mapping[str, cluster_pb2.ReplicaStats | None]
     ) -> cluster_pb2.ClusterStatus:
         plan, now = self._supervisor.plan, self._supervisor.clock()
-        services = {name for answer in stats.values() if answer is not None for name in answer.services}
         return cluster_pb2.ClusterStatus(
             cluster=plan.folder.cluster,
             target=plan.target,
-            services=sorted(services),
+            services=self._supervisor.services,
             wanted=fleet.wanted,
             replicas=[_describe_member(m, stats.get(m.id), now, asked=m.id in stats) for m in fleet.members],
             supervisor_pid=os.getpid(),
@@ -130,12 +125,15 @@ def _describe_member(
     )
 
 
-def _without(status: cluster_pb2.ClusterStatus, *fields: str) -> cluster_pb2.ClusterStatus:
+def _news(status: cluster_pb2.ClusterStatus, *, counters: bool) -> cluster_pb2.ClusterStatus:
+    """What of a status makes it another one."""
     copy = cluster_pb2.ClusterStatus()
     copy.CopyFrom(status)
     for replica in copy.replicas:
-        for field in fields:
-            replica.ClearField(field)
+        replica.uptime_s = int(replica.uptime_s) if counters else 0
+        if not counters:
+            replica.ClearField("calls")
+            replica.ClearField("in_flight")
     return copy
 
 

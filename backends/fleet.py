@@ -26,6 +26,9 @@ STILLBORN_MAX = 3
 STARTING_MAX = 16
 """How many replicas may be starting at once: a machine asked for hundreds of them stays usable."""
 
+START_LIMIT_S = 1.0
+"""How long a replica that retires while it is starting may take before it is killed."""
+
 EXIT_CANNOT_START = 3
 
 
@@ -182,11 +185,13 @@ def started(fleet: Fleet, id: str, *, pid: int, now: float) -> Fleet:
 
 
 def serving(fleet: Fleet, id: str, *, address: str, now: float) -> Fleet:
-    """The replica answers calls at `address`. Late news of one that already drains changes its address only."""
+    """The replica answers calls at `address`. One that was told to retire meanwhile gets its time to drain."""
 
     def change(member: Member) -> Member:
+        if member.retiring:
+            return replace(member, address=address, due_at=now + fleet.drain_limit_s)
         if member.phase is not Phase.STARTING:
-            return replace(member, address=address)
+            return member
         return replace(member, phase=Phase.RUNNING, address=address, serving_at=now, stillborn=0, reason="")
 
     return _change(fleet, id, change)
@@ -245,7 +250,9 @@ def decide(fleet: Fleet, now: float) -> Decision:
         # A replica that drains already is not told twice: to it a second signal means "at once".
         if member.phase is not Phase.DRAINING:
             actions.append(Drain(member.id))
-        members[number] = replace(member, phase=Phase.DRAINING, retiring=True, due_at=now + fleet.drain_limit_s)
+        # Who does not serve yet has no calls to finish, and may be stuck in an import that no signal interrupts.
+        limit_s = START_LIMIT_S if member.phase is Phase.STARTING else fleet.drain_limit_s
+        members[number] = replace(member, phase=Phase.DRAINING, retiring=True, due_at=now + limit_s)
 
     for number, member in sorted(members.items()):
         if member.retiring and member.due_at <= now:

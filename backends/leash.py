@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import select
 import socket
 import time
@@ -98,14 +99,22 @@ class SupervisorLeash:
         Args:
             opened: Set once the Cluster service answers.
         """
+        # Open until this process ends: only then may the other end read that nothing is left.
+        until_the_end = os.dup(self._socket.fileno())
         reader, writer = await asyncio.open_connection(sock=self._socket)
         tasks = (
             asyncio.create_task(self._tell_fleet(writer)),
             asyncio.create_task(self._tell_open(writer, opened)),
         )
         try:
-            if await reader.readline() != _DETACH:
-                self._supervisor.stop("the command that started it is gone")
+            try:
+                last_word = await reader.readline()
+            except OSError:  # it died while it was being told something
+                last_word = b""
+            if last_word == _DETACH:
+                os.close(until_the_end)
+            else:
+                self._supervisor.stop("the command that holds it has ended")
                 await tasks[0]
         finally:
             for task in tasks:

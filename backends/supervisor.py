@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends import fleet as fleets
 from backends.fleet import Drain, Fleet, Start
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from backends.nursery import NurseryPipes
     from backends.state import StateFolder
+
+Event = dict[str, Any]
 
 log = logging.getLogger("lbdemo.supervisor")
 
@@ -76,6 +78,7 @@ class FleetSupervisor:
         spec = plan.spec("r0")
         limit_s = spec.linger_s + spec.grace_s + DRAIN_MARGIN_S
         self.fleet = Fleet(wanted=plan.replicas, drain_limit_s=limit_s)
+        self.services: tuple[str, ...] = ()
         self._pipes = pipes
         self._reports = _Lines()
         self._notices = _Lines()
@@ -194,7 +197,7 @@ class FleetSupervisor:
         for event in self._reports.feed(data):
             self._take_report(event)
 
-    def _take_report(self, event: dict[str, str | int]) -> None:
+    def _take_report(self, event: Event) -> None:
         id, now = str(event["id"]), self.clock()  # noqa: A001 -- the field's own word
         if event["event"] == "started":
             self._become(fleets.started(self.fleet, id, pid=int(event["pid"]), now=now))
@@ -222,9 +225,10 @@ class FleetSupervisor:
             for event in self._notices.feed(data):
                 self._take_notice(event)
 
-    def _take_notice(self, event: dict[str, str | int]) -> None:
+    def _take_notice(self, event: Event) -> None:
         id = str(event["id"])  # noqa: A001 -- the field's own word
         if event["event"] == "serving":
+            self.services = tuple(event.get("services", ()))
             self._become(fleets.serving(self.fleet, id, address=str(event["address"]), now=self.clock()))
         elif event["event"] == "draining":
             self._become(fleets.draining(self.fleet, id))
@@ -247,7 +251,7 @@ class _Lines:
     def __init__(self) -> None:
         self._pending = b""
 
-    def feed(self, data: bytes) -> list[dict[str, str | int]]:
+    def feed(self, data: bytes) -> list[Event]:
         """The objects that `data` completes."""
         *lines, self._pending = (self._pending + data).split(b"\n")
         return [json.loads(line) for line in lines]

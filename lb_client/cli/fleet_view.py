@@ -68,8 +68,8 @@ def cells(replica: ReplicaView) -> tuple[str, ...]:
 
 def heading(view: ClusterView) -> str:
     """The line above the table."""
-    what = ", ".join(view.services) or view.service or "starting"
-    return f"cluster {view.cluster}: {view.serving} of {view.wanted} replicas serve {what}"
+    what = ", ".join(view.services) or view.service or ""
+    return f"cluster {view.cluster}: {view.serving} of {view.wanted} replicas serve {what}".rstrip()
 
 
 def plain_table(view: ClusterView) -> str:

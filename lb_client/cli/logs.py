@@ -38,7 +38,7 @@ def command(*, replicas: tuple[str, ...], follow: bool, tail: int | None, cluste
     for name in replicas:
         if name not in known and not (follow and name[:1] == "r" and name[1:].isdigit()):
             raise Failure(f"no log of {name!r} in cluster {cluster!r}: there are {', '.join(known)}")
-    width = max(map(len, (*known, *replicas)))
+    width = max(map(len, replicas or known))
     if not follow:
         for source in replicas or known:
             for line in logbook.last_lines(folder.log(source), source, tail):

@@ -93,7 +93,7 @@ def how_to_use(view: ClusterView) -> str:
     rows += [
         ("replicas", shown or "-"),
         ("call", call + where),
-        ("look", f"lbdemo status{where}"),
+        ("status", f"lbdemo status{where}"),
         ("stop", f"lbdemo down{where}"),
     ]
     return "\n".join(f"  {styled(name.ljust(9), dim=True)} {text}" for name, text in rows)

@@ -187,9 +187,17 @@ def test_late_news_of_one_that_is_gone_changes_nothing() -> None:
     assert fleets.draining(fleet, "r9") == fleet
 
 
-def test_late_serving_of_one_that_retires_does_not_bring_it_back() -> None:
+def test_replica_that_retires_before_it_serves_has_little_time() -> None:
     fleet = decide(fleets.stopped(decide(Fleet(wanted=1), NOW).fleet), NOW).fleet
-    assert fleets.serving(fleet, "r1", address="127.0.0.1:1", now=NOW).members[0].phase is Phase.DRAINING
+    assert decide(fleet, NOW + 1.0).actions == (Kill("r1"),)
+
+
+def test_late_serving_of_one_that_retires_gives_it_time_and_does_not_bring_it_back() -> None:
+    fleet = decide(fleets.stopped(decide(Fleet(wanted=1), NOW).fleet), NOW).fleet
+    fleet = fleets.serving(fleet, "r1", address="127.0.0.1:1", now=NOW + 0.5)
+    assert fleet.members[0].phase is Phase.DRAINING
+    assert decide(fleet, NOW + 1.0).actions == ()
+    assert decide(fleet, NOW + 0.5 + fleet.drain_limit_s).actions == (Kill("r1"),)
 
 
 @pytest.mark.parametrize("wanted", [0, -1, 1001])
