@@ -69,7 +69,9 @@ class Backend:
             self._health.enter_graceful_shutdown()
         if self._server is not None:
             self._server.stop(grace_s).wait()
-            self._server = None  # core ends its threads with the last object of its kind, and fixtures outlive tests
+        # Core ends its threads with the last object of its kind; fixtures outlive tests, and the health servicer may
+        # hold on to a watcher that was cancelled while it was told.
+        self._server = self._health = None
         self._pool.shutdown()
 
     def _who(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
