@@ -67,6 +67,7 @@ class Backend:
     def stop(self, grace_s: float = 0.0) -> None:
         if self._health is not None:
             self._health.enter_graceful_shutdown()
+            self._health = None  # it keeps the context of a Watch that was cancelled while it began, and so core alive
         if self._server is not None:
             self._server.stop(grace_s).wait()
         # Core ends its threads with the last object of its kind; fixtures outlive tests, and the health servicer may
