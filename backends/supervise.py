@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socke
     if folder.holds(lock):
         folder.clean()
     log.info("cluster %s has ended", folder.cluster)
+    # Before the leash ends with this process: who reads its end may count on a free lock.
+    os.close(lock)
     return code
 
 
