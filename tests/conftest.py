@@ -44,24 +44,24 @@ def _pytests_own_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _pytests_own_folder: None
-) -> Iterator[None]:
+def _nothing_left(request: pytest.FixtureRequest, _pytests_own_folder: None) -> Iterator[None]:
     """A state folder and a temporary folder of the test's own, and the check that nothing is left when it is over.
 
-    The folders stand in /tmp under a short name: the path of a unix socket has 107 bytes at most.
+    The folders stand in /tmp under a short name: the path of a unix socket has 107 bytes at most. The patches are not
+    those of the `monkeypatch` fixture: what a test patches is undone before the check.
     """
     folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
-    state, temporary = folder / "s", folder / "t"
+    temporary = folder / "t"
     temporary.mkdir()
-    monkeypatch.setenv("LBDEMO_STATE_DIR", str(state))
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     before = leaks.Held.now()
-    try:
-        yield
-        if not request.node.stash.get(_FAILED, False):
-            leaks.expect_nothing_left(before, empty=temporary, strays_in=folder)
-    finally:
-        leaks.kill_strays(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LBDEMO_STATE_DIR", str(folder / "s"))
+        patch.setenv("TMPDIR", str(temporary))
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        try:
+            yield
+            if not request.node.stash.get(_FAILED, False):
+                leaks.expect_nothing_left(before, empty=temporary, strays_in=folder)
+        finally:
+            leaks.kill_strays(folder)
+            shutil.rmtree(folder, ignore_errors=True)
