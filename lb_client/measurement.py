@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from lb_client.channelz import ChannelView
+    from lb_client.channelz import ChannelView, Traffic
     from lb_client.tracking import MembershipTracker
 
 
@@ -67,6 +67,13 @@ class Measurement:
         """The first answer's bytes, None while there is none."""
         return self._driver.first_answer
 
+    def traffic(self) -> dict[str, Traffic]:
+        """By address, what channelz saw sent since the run began; empty without a view. Looks at each subchannel."""
+        if self._view is None:
+            return {}
+        self._view.look()
+        return self._view.traffic()
+
     async def warm_up(self, timeout_s: float) -> WarmUp:
         """Connect every endpoint, without sending the method."""
         await self.tracker.first(timeout_s)
@@ -112,8 +119,6 @@ class Measurement:
         """The report of the run; `answer` is the first answer, decoded, where somebody wants to see it."""
         if self._run is None or self._warm_up is None:
             raise RuntimeError("nothing was measured: warm_up() and run() go first")
-        if self._view is not None:
-            self._view.look()
         return build_report(
             self._question,
             run=self._run,
@@ -121,7 +126,7 @@ class Measurement:
             warm_up=self._warm_up,
             looks=self.tracker.looks,
             events=self.tracker.events,
-            traffic={} if self._view is None else self._view.traffic(),
+            traffic=self.traffic(),
             bound=self.load.concurrency,
             answer=answer,
         )

@@ -36,3 +36,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} m {rest} s" if rest else f"{minutes} m"
+
+
+def to_ascii(text: str) -> str:
+    """The text for a terminal that shows nothing else."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode()
+
+
+_ASCII = str.maketrans({"µ": "u", "…": "...", "·": "-", "—": "-", "±": "+/-", "✔": "+", "✘": "!", "█": "#"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -9,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lb_client.phrases import counted, duration
+from lb_client.phrases import counted, duration, to_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,51 +20,67 @@ if TYPE_CHECKING:
     from lb_client.rows import Row
     from lb_client.stats import LatencyHistogram
 
+PIPE_WIDTH = 100
+"""Columns where no terminal says how many there are."""
+
 MAX_ROWS = 40
 """More backends than this are cut from the table's middle; the JSON has them all."""
 
-_ASCII = str.maketrans({"µ": "u", "…": "...", "·": "-", "–": "-", "±": "+/-", "—": "-", "×": "x", "✔": "+", "✘": "!"})
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_UNKNOWN = "–"
+_UNKNOWN = "—"
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Draw the report on the console."""
+def plain_console() -> Console:
+    """The console for stdout: rich keeps its hands off our text; NO_COLOR is its own affair."""
+    # In a pipe nobody says how wide the reader is.
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def page_of(report: Report, console: Console) -> str:
+    """The report as text with the console's colours, each line ended and none with blanks at its end in a pipe."""
     page = _Page(report, console)
-    console.print()
-    for part in page.parts():
-        console.print(Padding(part, (0, 0, 0, 1)), soft_wrap=False)
-    console.print()
+    with console.capture() as captured:
+        for part in page.parts():
+            console.print() if part is None else console.print(Padding.indent(part, 1))
+    text = captured.get()
+    if not console.is_terminal:
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return f"\n{text}\n"
 
 
 class _Page:
     def __init__(self, report: Report, console: Console) -> None:
         self._report = report
         self._ascii = console.options.ascii_only
-        self._width = console.width
-        # What is left for the bar beside the other columns: with less than four cells it says nothing.
-        self._bar = max(4, min(30, console.width - 62))
+        rows = report.rows.known
+        self._id_width = min(20, max([7, *(len(row.id) for row in rows)]))
+        self._address_width = min(40, max([7, *(len(row.address) for row in rows), 16 if report.rows.lost else 0]))
+        self._calls_width = max(5, len(f"{report.calls:,}"))
+        # What the other columns leave, margins and gaps included.
+        left = console.width - self._id_width - self._address_width - self._calls_width - 41
+        self._bar = max(4, min(40, left))
 
     def parts(self) -> Iterable[Any]:
-        """The page from top to bottom."""
+        """The page from top to bottom; None is an empty line."""
         report = self._report
         yield self._line((f"{report.question.policy}", "bold"), (" over ", ""), (report.question.target, "cyan"))
-        yield Text("")
+        yield None
         yield self._backends()
-        yield Text("")
+        yield None
         yield self._facts()
-        yield Text("")
+        yield None
         yield self._verdict()
 
     def _backends(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-        table.add_column("backend", no_wrap=True)
-        table.add_column("address", no_wrap=True, overflow="ellipsis", max_width=max(21, self._width - 41 - self._bar))
-        for name in ("calls", "share"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True, min_width=self._bar)
-        for name in ("failed", "p50", "p99"):
-            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("backend", width=self._id_width, no_wrap=True)
+        table.add_column("address", width=self._address_width, no_wrap=True)
+        table.add_column("calls", width=self._calls_width, justify="right", no_wrap=True)
+        table.add_column("share", width=6, justify="right", no_wrap=True)
+        table.add_column("", width=self._bar, no_wrap=True)
+        for name in ("failed", "p50 ms", "p99 ms"):
+            table.add_column(name, width=6, justify="right", no_wrap=True)
         rows = self._report.rows
         shown: list[Row | None] = list(rows.known)
         if len(shown) > MAX_ROWS:
@@ -87,8 +105,8 @@ class _Page:
             f"{share:.1%}",
             self._bar_of(share),
             failed,
-            self._fit(percentile(row.latency, 50)),
-            self._fit(percentile(row.latency, 99)),
+            self._fit(milliseconds(row.latency, 50)),
+            self._fit(milliseconds(row.latency, 99)),
         )
 
     def _bar_of(self, share: float) -> Text:
@@ -136,10 +154,9 @@ class _Page:
         good = verdict.as_expected
         mark, style = ("✔", "bold green") if good else ("✘", "bold red") if good is False else ("·", "bold yellow")
         table.add_row(Text(self._fit(mark), style=style), Text(self._fit(verdict.sentence), style=style))
-        if not good:
-            table.add_row("", Text(self._fit(f"expected: {verdict.expected}")))
+        table.add_row("", Text(self._fit(f"expected: {verdict.expected}"), style="dim"))
         for reason in verdict.reasons:
-            table.add_row("", Text(self._fit(f"· {reason}")))
+            table.add_row(Text(self._fit("·")), Text(self._fit(reason)))
         return table
 
     def _line(self, *pieces: tuple[str, str]) -> Text:
@@ -158,17 +175,20 @@ def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def percentile(latency: LatencyHistogram | None, percent: float) -> str:
-    """`0.64 ms`-like text; a dash where nothing is known."""
+def milliseconds(latency: LatencyHistogram | None, percent: float) -> str:
+    """A percentile with three figures, such as `0.64` or `12.3`; a dash where nothing is known."""
     value = None if latency is None else latency.percentile(percent)
-    return _UNKNOWN if value is None else duration(value)
+    if value is None:
+        return _UNKNOWN
+    ms = value * 1000
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"
 
 
 def latency_line(latency: LatencyHistogram) -> str:
     """min, percentiles and max in one line."""
     if not latency.count:
         return _UNKNOWN
-    middle = "  ".join(f"p{p} {percentile(latency, p)}" for p in (50, 90, 99))
+    middle = "  ".join(f"p{p} {duration(latency.percentile(p) or 0.0)}" for p in (50, 90, 99))
     return f"min {duration(latency.min_s)}  {middle}  max {duration(latency.max_s)}"
 
 
@@ -187,11 +207,6 @@ def asked(requested: Mapping[str, Any]) -> str:
     if method:
         pieces.insert(0, str(method))
     return ", ".join([*pieces, f"deadline {duration(requested.get('deadline_s', 0.0))}"])
-
-
-def to_ascii(text: str) -> str:
-    """The text for a terminal that shows nothing else."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
 def _one_line(answer: Any) -> str:

@@ -89,7 +89,7 @@ def join_rows(
         reached = any(row.address == member.address for row in rows.values()) or surplus.get(member.address)
         if not reached:
             rows[member.id, member.address] = Row(member.id, member.address, 0, 0, LatencyHistogram())
-    known = tuple(sorted(rows.values(), key=_natural))
+    known = tuple(sorted(rows.values(), key=lambda row: natural_key(row.id, row.address)))
     claimed = sum(row.calls for row in known) - sum(tally.calls for tally in named.values())
     left = nameless.calls - claimed
     failed_left = max(
@@ -128,7 +128,8 @@ def _front(named: Mapping[tuple[str, str], BackendTally], traffic: Mapping[str, 
     return used[0] if len(used) == 1 and len(replicas) > 1 else ""
 
 
-def _natural(row: Row) -> tuple[bool, str, int, str, str]:
-    stem = row.id.rstrip("0123456789")
-    number = row.id[len(stem) :]
-    return (not row.id, stem, int(number or 0), row.id, row.address)
+def natural_key(replica: str, address: str) -> tuple[bool, str, int, str, str]:
+    """Sorts r2 before r10, and what has no name last."""
+    stem = replica.rstrip("0123456789")
+    number = replica[len(stem) :]
+    return (not replica, stem, int(number or 0), replica, address)

@@ -1,0 +1,167 @@
+"""`lbdemo call`: sends calls through one channel and reports how they spread."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lb_client.cli.call_values import (
+    MAX_CONCURRENCY,
+    MAX_COUNT,
+    Duration,
+    Rate,
+    Whole,
+    metadata_pairs,
+)
+from lb_client.cli.common import cluster_option
+
+if TYPE_CHECKING:
+    from lb_client.cli.call_request import Prepared
+    from lb_client.cli.call_session import Plan
+    from lb_client.report import Report
+
+DEFAULT_COUNT = 100
+INTERRUPTED = 130
+
+
+@click.command(short_help="Send calls and report how they spread.")
+@click.option("-n", "--count", type=Whole(MAX_COUNT, "calls"), help="So many calls  [default: 100, unless --duration]")
+@click.option("--duration", type=Duration(), help="Calls for so long: 500ms, 20s, 2m. With --count, what ends first.")
+@click.option(
+    "-c",
+    "--concurrency",
+    type=Whole(MAX_CONCURRENCY, "calls at a time"),
+    help="Calls in flight  [default: 1; with --rate at most 1000]",
+)
+@click.option("--rate", type=Rate(), help="Calls per second, sent on schedule however slow the answers are.")
+@click.option("--deadline", type=Duration(), default="5s", show_default=True, help="Each call's deadline.")
+@click.option(
+    "--policy",
+    type=click.Choice(["round_robin", "pick_first"]),
+    default="round_robin",
+    show_default=True,
+    help="How the channel spreads calls.",
+)
+@click.option("--name", help="Whom to greet  [default: world]")
+@click.option(
+    "--target", metavar="TARGET", help="Call this instead of the cluster: dir:///…, static:…, any gRPC target."
+)
+@cluster_option
+@click.option("--method", metavar="PKG.SERVICE/METHOD", help="Any unary method, looked up by server reflection.")
+@click.option("--data", metavar="JSON", help="Its request: JSON, @file, or - for stdin  [default: {}]")
+@click.option(
+    "--metadata",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=metadata_pairs,
+    help="Sent with each call; can be repeated.",
+)
+@click.option(
+    "--warm-up-timeout", type=Duration(), default="5s", show_default=True, help="The longest to wait for connections."
+)
+@click.option("--watch", is_flag=True, help="Show the spread while the calls are made.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+    """Send calls through one channel and report how they spread over the backends.
+
+    Calls the Greeter of the running cluster, unless --target or --method say otherwise. Warm-up is not counted:
+    the count starts when every healthy endpoint is connected.
+
+    Exit codes: 0 every call was answered, 1 one failed or nothing could be called, 2 usage, 130 ended by Ctrl-C.
+    """
+    # Core would write its own lines about every address that refuses: ours says it once.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    plan = _plan(**options)
+    from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
+
+    report = carry_out(plan)
+    _print(report, as_json=as_json)
+    ctx.exit(INTERRUPTED if report.run.stopped else 1 if report.failed or not report.calls else 0)
+
+
+def _plan(
+    *,
+    count: int | None,
+    duration: float | None,
+    concurrency: int | None,
+    rate: float | None,
+    deadline: float,
+    policy: str,
+    name: str | None,
+    target: str | None,
+    cluster: str,
+    method: str | None,
+    data: str | None,
+    metadata: tuple[tuple[str, str], ...],
+    warm_up_timeout: float,
+    watch: bool,
+) -> Plan:
+    """The options as a plan.
+
+    Raises:
+        click.UsageError: They contradict each other.
+        Failure: There is no cluster to call.
+    """
+    from lb_client.cli.call_request import GREETER, greeting, read_data  # noqa: PLC0415 -- help needs none of it
+    from lb_client.cli.call_target import check_target, cluster_target  # noqa: PLC0415 -- the same
+
+    if method is None and data is not None:
+        raise click.UsageError("--data is the request of a --method: name one, as --method package.Service/Method.")
+    if method is not None and name is not None:
+        raise click.UsageError("--name is for the Greeter: write the request of --method as --data '{…}'.")
+    whom = target if target is not None else cluster_target(cluster)
+    ours = check_target(whom)
+    prepared: Prepared | None = None
+    if method is None:
+        prepared = greeting("world" if name is None else name)
+    body = read_data("{}" if data is None else data)
+    from lb_client.cli.call_session import Plan  # noqa: PLC0415 -- help needs none of it
+    from lb_client.driver import DEFAULT_BOUND, Load  # noqa: PLC0415 -- the same
+
+    if count is None and duration is None:
+        count = DEFAULT_COUNT
+    if concurrency is None:
+        concurrency = DEFAULT_BOUND if rate is not None else 1
+    load = Load(count=count, duration_s=duration, concurrency=concurrency, rate=rate, deadline_s=deadline)
+    requested = {
+        "count": count,
+        "duration_s": duration,
+        "concurrency": concurrency,
+        "rate": rate,
+        "deadline_s": deadline,
+        "policy": policy,
+        "method": method or GREETER,
+        "name": None if method is not None else "world" if name is None else name,
+        "data": None if method is None else body,
+        "metadata": dict(metadata),
+        "target": target,
+        "cluster": None if target is not None else cluster,
+        "warm_up_timeout_s": warm_up_timeout,
+    }
+    return Plan(
+        target=whom,
+        ours=ours,
+        policy=policy,
+        load=load,
+        prepared=prepared,
+        method=method or GREETER,
+        data=body,
+        metadata=metadata,
+        warm_up_timeout_s=warm_up_timeout,
+        watch=watch,
+        requested=requested,
+    )
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        import json  # noqa: PLC0415 -- only who asks for it pays
+
+        click.echo(json.dumps(report.as_dict()))
+        return
+    from lb_client.report_table import page_of, plain_console  # noqa: PLC0415 -- the same
+
+    click.echo(page_of(report, plain_console()), nl=False, color=True)

@@ -1,0 +1,198 @@
+"""What `lbdemo call` shows on stderr while calls are made: a bar once it takes a second, or `--watch`'s live spread.
+
+It runs on the loop that sends the calls: whatever a frame costs, calls in flight are measured to have waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, TextIO
+
+from lb_client.cli.call_screen import BOLD, DIM, GREEN, RED, YELLOW, Screen
+from lb_client.phrases import counted, duration
+from lb_client.rows import NOBODY, natural_key
+
+if TYPE_CHECKING:
+    from lb_client.measurement import Measurement
+
+    Counts = dict[tuple[str, str], int]
+    Rates = dict[tuple[str, str], float]
+
+TICK_S = 0.1
+PATIENCE_S = 1.0
+"""What takes longer than this shows that it goes on."""
+
+
+class Window:
+    """Recent calls by backend, over the shortest stretch that holds enough: a fifth of a second to two. Pure."""
+
+    ENOUGH = 60
+    LONGEST_S = 2.0
+    SHORTEST = 2
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, Counts]] = deque()
+
+    def add(self, at_s: float, counts: Counts) -> None:
+        """A sample of the totals so far."""
+        self._samples.append((at_s, dict(counts)))
+        while len(self._samples) > 2 and at_s - self._samples[1][0] >= self.LONGEST_S:
+            self._samples.popleft()
+
+    def rates(self) -> Rates:
+        """Calls per second by backend over the window; empty before the second sample."""
+        if len(self._samples) < 2:
+            return {}
+        now_s, now = self._samples[-1]
+        then_s, then = self._samples[0]
+        for back, (at_s, counts) in enumerate(reversed(self._samples)):
+            if back >= self.SHORTEST and sum(now.values()) - sum(counts.values()) >= self.ENOUGH:
+                then_s, then = at_s, counts
+                break
+        span_s = max(now_s - then_s, 1e-9)
+        return {key: (number - then.get(key, 0)) / span_s for key, number in now.items()}
+
+
+def done_part(measurement: Measurement, elapsed_s: float) -> float:
+    """How much of the load is behind us, 0 to 1, whichever bound is nearer."""
+    load = measurement.load
+    by_count = measurement.recorder.calls / load.count if load.count else 0.0
+    by_time = elapsed_s / load.duration_s if load.duration_s else 0.0
+    return min(1.0, max(by_count, by_time))
+
+
+async def show_progress(measurement: Measurement) -> None:
+    """Draw a bar on stderr, if that is a terminal and it takes more than a second; cancel it to erase it."""
+    if not sys.stderr.isatty():
+        return
+    begin_s = time.monotonic()
+    await asyncio.sleep(PATIENCE_S)
+    with Screen(sys.stderr) as screen:
+        while True:
+            await measurement.flush()
+            elapsed_s = time.monotonic() - begin_s
+            part, calls = done_part(measurement, elapsed_s), measurement.recorder.calls
+            failed = measurement.recorder.failed
+            line = f" {screen.style(screen.bar(part, 24), GREEN)} {part:4.0%}  {counted(calls, 'call')}"
+            line += screen.style(f", {failed:,} failed", RED) if failed else ""
+            left = f", {duration(elapsed_s / part - elapsed_s)} left" if 0.02 < part < 1 else ""
+            screen.draw([f"{line}  {calls / elapsed_s:,.0f}/s{left}"])
+            await asyncio.sleep(TICK_S)
+
+
+async def watch_spread(measurement: Measurement, title: str) -> None:
+    """Show the spread as it is now, ten times a second on a terminal, once a second in a pipe; until cancelled."""
+    live = LiveSpread(measurement, title)
+    if not sys.stderr.isatty():
+        await live.write_lines(sys.stderr)
+        return
+    with Screen(sys.stderr) as screen:
+        while True:
+            await measurement.flush()
+            above, lines = live.frame(screen)
+            screen.draw(lines, above=above)
+            await asyncio.sleep(TICK_S)
+
+
+class LiveSpread:
+    """Frames of the live view from a measurement that runs."""
+
+    def __init__(self, measurement: Measurement, title: str) -> None:
+        self._measurement = measurement
+        self._title = title
+        self._window = Window()
+        self._begin_s = time.monotonic()
+        self._events_told = 0
+
+    def frame(self, screen: Screen) -> tuple[list[str], list[str]]:
+        """The lines that are news for good, and those to be drawn over by the next frame."""
+        now_s = time.monotonic()
+        counts = self._counts()
+        self._window.add(now_s, counts)
+        rates = self._window.rates()
+        news = [screen.style(f" {text}", YELLOW) for text in self._news()]
+        return news, [self._head(screen, now_s), "", *self._table(screen, counts, rates)]
+
+    async def write_lines(self, out: TextIO) -> None:
+        """The same for a pipe: events as they come, the recent spread once a second."""
+        next_s = self._begin_s + 1.0
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._measurement.flush()
+            now_s = time.monotonic()
+            self._window.add(now_s, self._counts())
+            lines = list(self._news())
+            if now_s >= next_s:
+                next_s += 1.0
+                rates = self._window.rates()
+                total = sum(rates.values()) or 1.0
+                shares = "  ".join(f"{_label(key)} {rates[key] / total:.1%}" for key in sorted(rates, key=_order))
+                lines.append(f"{now_s - self._begin_s:6.1f} s  {sum(rates.values()):,.0f}/s  {shares}")
+            for line in lines:
+                print(line, file=out, flush=True)
+
+    def _head(self, screen: Screen, now_s: float) -> str:
+        load, recorder = self._measurement.load, self._measurement.recorder
+        elapsed_s = now_s - self._begin_s
+        clock = f"{elapsed_s:.1f} s" + (f" of {duration(load.duration_s)}" if load.duration_s else "")
+        calls = f"{recorder.calls:,}{f' of {load.count:,}' if load.count else ''} calls"
+        failed = screen.style(f"{recorder.failed:,} failed", RED) if recorder.failed else "0 failed"
+        room = screen.width - len(clock) - len(calls) - 24
+        title = self._title if len(self._title) <= room else f"{self._title[: max(0, room - 1)]}…"
+        return f" {screen.style(title, BOLD)}  {clock}  {calls}  {failed}"
+
+    def _table(self, screen: Screen, counts: Counts, rates: Rates) -> list[str]:
+        total_rate = sum(rates.values())
+        top_rate = max(rates.values(), default=0.0)
+        tracker = self._measurement.tracker
+        ready = tracker.now.ready_addresses if tracker.now is not None else None
+        address_width = min(max([len(address) for _, address in counts] + [7]), 40)
+        id_width = min(max([len(replica) for replica, _ in counts] + [7]), 20)
+        bar_width = max(8, min(40, screen.width - id_width - address_width - 42))
+        names = f" {'backend':<{id_width}}  {'address':<{address_width}}  {'now':<{bar_width + 7}}"
+        head = f"{names}  {'per s':>7}  {'calls':>10}  {'share':>6}"
+        lines = [screen.style(head[: screen.width - 1], DIM)]
+        total = sum(counts.values()) or 1
+        for key in sorted(counts, key=_order):
+            replica, address = key
+            rate = rates.get(key, 0.0)
+            share = rate / total_rate if total_rate else 0.0
+            gone = ready is not None and key != NOBODY and address not in ready and not rate
+            name = f"{(replica or '—')[:id_width]:<{id_width}}"
+            where = f"{(address or 'no backend known')[:address_width]:<{address_width}}"
+            figures = f"{rate:>7,.0f}  {counts[key]:>10,}  {counts[key] / total:>6.1%}"
+            if gone:
+                lines.append(screen.style(f" {name}  {where}  {'gone':<{bar_width + 7}}  {figures}", DIM))
+                continue
+            bar = screen.style(screen.bar(rate / top_rate if top_rate else 0.0, bar_width), GREEN)
+            lines.append(f" {screen.style(name, BOLD)}  {where}  {bar} {share:>6.1%}  {figures}")
+        return lines
+
+    def _counts(self) -> Counts:
+        """Calls so far by backend: as answers name them, else by connection; members that got none yet are there."""
+        recorder = self._measurement.recorder
+        counts = {key: tally.calls for key, tally in recorder.backends.items()}
+        if set(counts) <= {NOBODY}:
+            counts = {("", address): sent.started for address, sent in self._measurement.traffic().items()}
+        known = {address for _, address in counts}
+        tracker = self._measurement.tracker
+        for member in tracker.now.ready if tracker.now is not None else ():
+            if member.address not in known:
+                counts[member.id, member.address] = 0
+        return counts
+
+    def _news(self) -> list[str]:
+        events = self._measurement.tracker.events[self._events_told :]
+        self._events_told += len(events)
+        return [f"{event.at_s - self._begin_s:6.2f} s  {event.text}" for event in events]
+
+
+def _label(key: tuple[str, str]) -> str:
+    return key[0] or key[1] or "nobody"
+
+
+def _order(key: tuple[str, str]) -> tuple[bool, str, int, str, str]:
+    return natural_key(*key)

@@ -1,0 +1,165 @@
+"""One `lbdemo call` from open channel to report: prepare, warm up, call, show, be interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
+from lb_client.cli.call_target import OpenTarget, open_target
+from lb_client.cli.common import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lb_client.driver import Load
+    from lb_client.measurement import Measurement
+    from lb_client.report import Report
+
+GRACE_S = 1.0
+"""How long calls in flight may still take after Ctrl-C."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything the command was told, checked.
+
+    Attributes:
+        target: Whom to call.
+        ours: Whether the target is one for lb_client's resolvers.
+        policy: Its name.
+        load: How many, how fast.
+        prepared: Method and request; None when they are to be looked up by `method` and `data`.
+        method: `package.Service/Method`.
+        data: JSON for it.
+        metadata: Sent with each call.
+        warm_up_timeout_s: The longest that warm-up may take.
+        watch: Whether to show the spread live.
+        requested: Every input, for the report to repeat.
+    """
+
+    target: str
+    ours: bool
+    policy: str
+    load: Load
+    prepared: Prepared | None
+    method: str
+    data: str
+    metadata: tuple[tuple[str, str], ...]
+    warm_up_timeout_s: float
+    watch: bool
+    requested: dict[str, Any]
+
+
+def carry_out(plan: Plan) -> Report:
+    """Run the plan on a loop of its own, in the main thread.
+
+    Raises:
+        Failure: Nothing could be called.
+        click.UsageError: The data does not fit the method.
+    """
+    # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
+    # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        return runner.run(_session(plan))
+
+
+async def _session(plan: Plan) -> Report:
+    async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+        return await _measure(plan, target)
+
+
+async def _measure(plan: Plan, target: OpenTarget) -> Report:
+    from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
+    from lb_client.report import Question  # noqa: PLC0415 -- the same
+
+    prepared = plan.prepared
+    if prepared is None:
+        await _expect_endpoints(plan, target)
+        prepared = await look_up(
+            target.channel, plan.method, plan.data, metadata=plan.metadata, timeout_s=plan.warm_up_timeout_s
+        )
+    measurement = Measurement(
+        target.channel,
+        view=target.view,
+        tracker=target.tracker,
+        question=Question(target=plan.target, policy=plan.policy, requested=plan.requested),
+        method=prepared.path,
+        request=prepared.request,
+        load=plan.load,
+        metadata=plan.metadata,
+    )
+    warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
+    if warm_up.reason:
+        raise Failure(_unreachable(plan, target, warm_up.reason))
+    with _interruptible(measurement):
+        await _run_and_show(plan, measurement)
+    answer = None
+    if prepared.decode is not None and measurement.first_answer is not None:
+        answer = prepared.decode(measurement.first_answer)
+    recorder = measurement.recorder
+    if prepared.path == f"/{GREETER}" and recorder.calls and recorder.statuses.get("UNIMPLEMENTED") == recorder.calls:
+        what = await advice(target.channel, metadata=plan.metadata)
+        raise Failure(f"{plan.target} does not serve {GREETER}" + (f": {what}" if what else ""))
+    return measurement.report(answer)
+
+
+async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
+    from lb_client.cli.call_live import show_progress, watch_spread  # noqa: PLC0415 -- needs what Measurement brings
+
+    show = watch_spread(measurement, f"{plan.policy} over {plan.target}") if plan.watch else show_progress(measurement)
+    showing = asyncio.create_task(show)
+    try:
+        await measurement.run()
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _interruptible(measurement: Measurement) -> Iterator[None]:
+    """Ctrl-C ends the run and still reports; again, or GRACE_S later, it cuts off what is in flight."""
+    loop = asyncio.get_running_loop()
+    pressed = 0
+
+    def interrupt() -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1:
+            measurement.stop()
+            loop.call_later(GRACE_S, measurement.abort)
+        else:
+            measurement.abort()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _expect_endpoints(plan: Plan, target: OpenTarget) -> None:
+    """Questions to a target of ours fail at once while it has no endpoint: say so in the words of the registry."""
+    look = await target.tracker.first(plan.warm_up_timeout_s)
+    if target.tracker.knows_registry and (look is None or not look.ready):
+        raise Failure(_unreachable(plan, target, "no answer"))
+
+
+def _unreachable(plan: Plan, target: OpenTarget, reason: str) -> str:
+    from lb_client.phrases import and_more, counted  # noqa: PLC0415 -- only after a failure
+
+    look = target.tracker.now
+    if not plan.ours:
+        return f"no server reachable at {plan.target}: {' '.join(reason.split())}"
+    if look is None:
+        return f"{plan.target} could not be resolved within {plan.warm_up_timeout_s:g} s"
+    if not look.members:
+        return f"no replica is announced at {plan.target}: start some with 'lbdemo up'"
+    if not look.ready:
+        states = and_more([f"{member.label} {member.state.value}" for member in look.members])
+        return f"none of {counted(len(look.members), 'endpoint')} at {plan.target} is healthy: {states}"
+    return f"no replica reachable at {plan.target}: {' '.join(reason.split())}"

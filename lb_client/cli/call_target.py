@@ -1,0 +1,131 @@
+"""Where `lbdemo call` calls: the running cluster or a target, as an open channel with what tells of its endpoints."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from lb_client.cli.common import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from lb_client.channelz import ChannelView
+    from lb_client.tracking import MembershipTracker
+
+_GRPC_SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_LOOPBACK = re.compile(r"(^|[:/,])(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|,|$)")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[^\s:/\[\]]+):(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTarget:
+    """A channel, what can be seen of it, and who tells of its endpoints."""
+
+    channel: grpc.aio.Channel
+    view: ChannelView | None
+    tracker: MembershipTracker
+
+
+def cluster_target(cluster: str) -> str:
+    """The resolver target of a running cluster, from its state folder; its supervisor is asked only in doubt.
+
+    Raises:
+        Failure: The cluster does not run, or its folder cannot be used.
+    """
+    from backends.state import StateFolder  # noqa: PLC0415 -- `--target` and help need none of it
+    from lb_client.cli.fleet_options import clear_failures  # noqa: PLC0415 -- the same
+
+    with clear_failures():
+        folder = StateFolder.of(cluster)
+        folder.check()
+        if not folder.is_locked():
+            name = "" if cluster == "default" else f" --cluster {cluster}"
+            raise Failure(
+                f"cluster {cluster!r} is not running: start it with 'lbdemo up{name}', or say whom to call by --target"
+            )
+        with_records = {record.parent for record in folder.path.glob("*/*.json")}
+        if len(with_records) == 1:
+            return f"dir://{with_records.pop()}"
+        # Nobody has announced anything yet, or several services have been here.
+        from backends.cluster import status  # noqa: PLC0415 -- see above
+
+        return status(cluster).target
+
+
+def check_target(target: str) -> bool:
+    """Whether the target is one of ours, to be resolved by lb_client; False for gRPC's own.
+
+    Raises:
+        click.UsageError: It is malformed, or nobody knows its scheme.
+    """
+    from resolver.errors import TargetError  # noqa: PLC0415 -- help needs none of it
+    from resolver.target import Target, factory_for, is_known_scheme, known_schemes  # noqa: PLC0415 -- the same
+
+    if not target or not target.isprintable() or any(c.isspace() for c in target):
+        raise click.UsageError(f"target {target!r} is empty or contains white space or control characters.")
+    if _HOST_PORT.fullmatch(target):
+        return False
+    form = _SCHEME.fullmatch(target)
+    if form is None:
+        raise click.UsageError(f"target {target!r} is neither host:port nor of the form scheme:rest.")
+    scheme, rest = form[1].lower(), form[2]
+    if scheme in _GRPC_SCHEMES:
+        if not rest.strip("/"):
+            raise click.UsageError(f"target {target!r} names nothing after its scheme.")
+        return False
+    if not is_known_scheme(target):
+        raise click.UsageError(
+            f"target {target!r} is neither host:port nor of a known scheme: "
+            f"ours are {', '.join(known_schemes())}, gRPC's are {', '.join(_GRPC_SCHEMES)}."
+        )
+    try:
+        parsed = Target.parse(target)
+        factory_for(parsed)(parsed)
+    except TargetError as error:
+        raise click.UsageError(str(error)) from None
+    return True
+
+
+@asynccontextmanager
+async def open_target(target: str, policy_name: str, *, ours: bool) -> AsyncIterator[OpenTarget]:
+    """Open a channel to a checked target; leaving the block closes it.
+
+    Raises:
+        Failure: The channel cannot be had.
+    """
+    import grpc.aio  # noqa: PLC0415 -- help needs none of it
+
+    from lb_client import aio  # noqa: PLC0415 -- the same
+    from lb_client.channelz import open_viewed  # noqa: PLC0415 -- the same
+    from lb_client.policy import PickFirst, RoundRobin  # noqa: PLC0415 -- the same
+    from lb_client.tracking import ChannelTracker, SnapshotTracker  # noqa: PLC0415 -- the same
+    from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
+
+    policy = PickFirst() if policy_name == PickFirst.name else RoundRobin()
+    if ours:
+        try:
+            channel, view = open_viewed(lambda: aio.insecure_channel(target, policy=policy))
+            tracker: MembershipTracker = SnapshotTracker(target)
+        except ResolverError as error:
+            raise Failure(str(error)) from None
+    else:
+        # A resolver's own service config (DNS TXT records) would take the policy away from the user, and an http_proxy
+        # variable would carry even loopback addresses elsewhere.
+        options = [("grpc.service_config", policy.service_config()), ("grpc.service_config_disable_resolution", 1)]
+        if _LOOPBACK.search(target):
+            options.append(("grpc.enable_http_proxy", 0))
+        channel, view = open_viewed(lambda: grpc.aio.insecure_channel(target, options))
+        tracker = ChannelTracker(view)
+    try:
+        yield OpenTarget(channel, view, tracker)
+    finally:
+        tracker.close()
+        await channel.close()
