@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from resolver import control_plane
+from resolver import runtime
 from resolver.control_plane import SourceSpec
 from resolver.policy import Policy, RoundRobin
 from resolver.target import Target
@@ -108,7 +108,7 @@ def open_channel(
         raise TypeError(f"policy must be one of lb_client.policy, such as RoundRobin(), not {policy!r}")
     service = health_check if isinstance(health_check, str) else ("" if health_check else None)
     identity = tuple((key, value) for key, value in options if key in _IDENTITY_OPTIONS)
-    lease = control_plane.lease(SourceSpec(Target.parse(target), service, credentials, identity), policy)
+    lease = runtime.lease(SourceSpec(Target.parse(target), service, credentials, identity), policy)
     given = {key for key, _ in options}
     try:
         channel = make(lease.uri, [*options, *(option for option in _DEFAULT_OPTIONS if option[0] not in given)])
@@ -116,7 +116,7 @@ def open_channel(
         lease.release()
         raise
     # The channel stays a stock one, so nobody tells us when it is closed: its ADS stream ends then, and we look.
-    reference = weakref.ref(channel, lambda _: control_plane.review())
+    reference = weakref.ref(channel, lambda _: lease.review_soon())
 
     def is_over() -> bool:
         open_one = reference()

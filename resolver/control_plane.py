@@ -1,23 +1,18 @@
-"""The control plane: one thread of this process with its loop, its private socket and the sources it keeps up to date.
+"""The control plane: a thread with its loop, its private socket and the sources it keeps up to date.
 
-It runs for as long as somebody needs it. A lease (one for each channel) or a subscription starts it and, with the last
-of them, it ends: no thread, socket, task or file of it is left then. All state lives on its loop; the module's lock
-guards only who may use which control plane.
+It ends by itself with its last lease and its last subscription: no thread, socket, task or file of it is left then. Who
+may have one, and when, is runtime.py's matter.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import contextlib
 import logging
-import os
 import shutil
-import tempfile
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -27,18 +22,18 @@ import grpc.aio
 from resolver.errors import ControlPlaneError
 from resolver.health import grpc_health_check
 from resolver.snapshots import SnapshotSource
-from resolver.target import Target, factory_for
-from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
 from resolver.xds.resources import AUTHORITY
 from resolver.xds.server import AdsServer
 from resolver.xds.store import ResourceStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from resolver.model import Snapshot
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
+    from resolver.target import Target
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +70,17 @@ class Lease:
 
     uri: str
     service: str
+    plane: ControlPlane
     is_over: Callable[[], bool] = lambda: False
 
     def release(self) -> None:
         """End the lease now. No error if it is over."""
         self.is_over = lambda: True
-        review()
+        self.review_soon()
+
+    def review_soon(self) -> None:
+        """It may be over: have it looked at. From any thread, also from a finalizer."""
+        self.plane.review_soon()
 
 
 class Subscription:
@@ -88,14 +88,14 @@ class Subscription:
 
     def __init__(self, plane: ControlPlane, source: str, callback: Callable[[Snapshot], None]) -> None:
         self._plane = plane
-        self._source = source
+        self.source = source
         self.callback = callback
         self.closed = False
 
     def close(self) -> None:
         """No callback begins after this returns, save one that already runs. No error if it is closed."""
         self.closed = True
-        review()
+        self._plane.review_soon()
 
     def __enter__(self) -> Self:
         """The subscription itself."""
@@ -116,10 +116,18 @@ class _Source:
 
 
 class ControlPlane:
-    """See the module. Made and ended by the functions below, under the module's lock."""
+    """See the module.
 
-    def __init__(self, socket_path: Path) -> None:
+    Args:
+        socket_path: Where to serve xDS. Its folder is made, private, and removed at the end.
+        lock: Held by whoever calls `lease` or `subscribe`, so that none comes in between "nobody needs it" and the end.
+        unneeded: Called once, with the lock held, when the last lease and subscription are over.
+    """
+
+    def __init__(self, socket_path: Path, *, lock: threading.RLock, unneeded: Callable[[ControlPlane], None]) -> None:
         self.socket_path = socket_path
+        self._lock = lock
+        self._unneeded = unneeded
         self.store = ResourceStore()
         self.ads = AdsServer(self.store, stream_ended=self._review)
         self._specs: dict[SourceSpec, str] = {}  # -> the source's key
@@ -152,13 +160,13 @@ class ControlPlane:
         self._thread.join(timeout_s)
 
     def lease(self, spec: SourceSpec, factory: WatcherFactory, policy: Policy) -> Lease:
-        """Serve a target under a policy. Under the module's lock, from any thread but our own."""
+        """Serve a target under a policy. With the lock held, from any thread but our own."""
         source = self._source_key(spec)
         service = self._services.get((source, policy))
         if service is None:
             service = _unique(f"{policy.name}/{source}", set(self._services.values()))
             self._services[source, policy] = service
-        lease = Lease(f"xds://{AUTHORITY}/{service}", service)
+        lease = Lease(f"xds://{AUTHORITY}/{service}", service, self)
         self._leases.add(lease)
         # The loop runs this before anything that a channel, opened later, can ask of it.
         self._call(lambda: self._offer(spec, source, service, factory, policy))
@@ -167,7 +175,7 @@ class ControlPlane:
     def subscribe(
         self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]
     ) -> Subscription:
-        """Follow a target. Under the module's lock, from any thread but our own."""
+        """Follow a target. With the lock held, from any thread but our own."""
         source = self._source_key(spec)
         subscription = Subscription(self, source, callback)
         self._subscriptions.add(subscription)
@@ -261,14 +269,14 @@ class ControlPlane:
         """Let go of what nobody needs any more; with nothing left, end."""
         if self._ended is None or self._ended.is_set():
             return
-        with _lock:
+        with self._lock:
             self._leases = {lease for lease in self._leases if not lease.is_over()}
             self._subscriptions = {s for s in self._subscriptions if not s.closed}
             used_services = {lease.service for lease in self._leases}
             for service in set(self._services.values()) - used_services:
                 self.store.remove_service(service)
             self._services = {key: service for key, service in self._services.items() if service in used_services}
-            used_sources = {source for source, _ in self._services} | {s._source for s in self._subscriptions}  # noqa: SLF001 -- its own module
+            used_sources = {source for source, _ in self._services} | {s.source for s in self._subscriptions}
             self._specs = {spec: key for spec, key in self._specs.items() if key in used_sources}
             for key in self._sources.keys() - used_sources:
                 self._sources.pop(key).task.cancel()
@@ -276,7 +284,7 @@ class ControlPlane:
             for running in self._sources.values():
                 running.subscriptions = [s for s in running.subscriptions if not s.closed]
             if not self._leases and not self._subscriptions:
-                _retire(self)
+                self._unneeded(self)
                 self._ended.set()
 
 
@@ -301,106 +309,3 @@ def _unique(wanted: str, taken: set[str]) -> str:
         number += 1
         key = f"{wanted}~{number}"
     return key
-
-
-# One control plane for each process. The lock is held for moments only, save while one starts.
-_lock = threading.RLock()
-_current: ControlPlane | None = None
-_retired: ControlPlane | None = None  # the one before: its thread may still be ending, and the socket is still its own
-_bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
-
-
-def lease(spec: SourceSpec, policy: Policy) -> Lease:
-    """Have a target served under a policy in this process; starts the control plane if there is none.
-
-    Blocks for a few milliseconds when it has to start one.
-
-    Raises:
-        TargetError: The target cannot be meant.
-        BootstrapError: The process's xDS bootstrap is unusable or cannot be changed any more.
-        ControlPlaneError: The private socket could not be opened.
-    """
-    factory = _checked_factory(spec.target)
-    with _lock:
-        plane = _running()
-        _bootstrap.install(f"unix:{plane.socket_path}")
-        return plane.lease(spec, factory, policy)
-
-
-def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscription:
-    """Follow a target's snapshots: the present one at once, then each change, on the control plane's thread.
-
-    The callback must be quick: what it waits for, everybody waits for. Channels on the same target share the watch.
-
-    Raises:
-        TargetError: The target cannot be meant.
-        ControlPlaneError: The private socket could not be opened.
-    """
-    factory = _checked_factory(spec.target)
-    with _lock:
-        return _running().subscribe(spec, factory, callback)
-
-
-def review() -> None:
-    """Look soon which leases and subscriptions are over. From any thread, also from a finalizer."""
-    plane = _current
-    if plane is not None:
-        plane.review_soon()
-
-
-def _checked_factory(target: Target) -> WatcherFactory:
-    """The target's factory, which has found no fault with the target."""
-    factory = factory_for(target)
-    factory(target)  # raises TargetError here, in the caller's thread; the watcher is dropped before it began
-    return factory
-
-
-def _running() -> ControlPlane:
-    global _current, _retired  # noqa: PLW0603 -- the one place where a process has one of something
-    if _current is None:
-        path = _socket_path(None if _retired is None else _retired.socket_path)
-        if _retired is not None:
-            _retired.join()
-            _retired = None
-        plane = ControlPlane(path)
-        plane.start()
-        _current = plane
-    return _current
-
-
-def _retire(plane: ControlPlane) -> None:
-    global _current, _retired
-    if _current is plane:
-        _current, _retired = None, plane
-        _bootstrap.restore()
-
-
-def _socket_path(last: Path | None) -> Path:
-    """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
-    if last is not None and core_has_xds_clients():
-        return last
-    folder = Path(tempfile.mkdtemp(prefix="lbdemo-"))
-    if len(os.fsencode(folder)) > 90:  # a unix socket's path has room for 107 bytes
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="lbdemo-", dir="/tmp"))
-    folder.rmdir()  # the control plane makes it again, private, for as long as it runs
-    return folder / "ads.sock"
-
-
-def _end_at_exit() -> None:
-    """Channels may be left open at exit; a thread inside gRPC must not outlive the interpreter."""
-    plane = _current
-    if plane is not None:
-        plane.end()
-        plane.join(2.0)
-
-
-def _forget_after_fork() -> None:
-    """In a forked child there is no thread behind the objects; gRPC itself asks for exec after its import."""
-    global _lock, _current, _retired, _bootstrap  # noqa: PLW0603
-    _lock, _current, _retired = threading.RLock(), None, None
-    _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
-
-
-atexit.register(_end_at_exit)
-os.register_at_fork(after_in_child=_forget_after_fork)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolver import control_plane
+from resolver import runtime
 from resolver.control_plane import SourceSpec, Subscription
 from resolver.target import Target
 
@@ -25,4 +25,4 @@ def watch(target: str, callback: Callable[[Snapshot], None], *, health_check: bo
         ControlPlaneError: The control plane's private socket could not be opened.
     """
     service = health_check if isinstance(health_check, str) else ("" if health_check else None)
-    return control_plane.subscribe(SourceSpec(Target.parse(target), service), callback)
+    return runtime.subscribe(SourceSpec(Target.parse(target), service), callback)

@@ -1,0 +1,116 @@
+"""The runtime: the one control plane of this process, started when first needed, and its place in the bootstrap."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resolver.control_plane import ControlPlane, Lease, SourceSpec, Subscription
+from resolver.target import Target, factory_for
+from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resolver.model import Snapshot
+    from resolver.policy import Policy
+    from resolver.registry.base import WatcherFactory
+
+# One control plane for each process. The lock is held for moments only, save while one starts.
+_lock = threading.RLock()
+_current: ControlPlane | None = None
+_retired: ControlPlane | None = None  # the one before: its thread may still be ending, and the socket is still its own
+_bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
+
+
+def lease(spec: SourceSpec, policy: Policy) -> Lease:
+    """Have a target served under a policy in this process; starts the control plane if there is none.
+
+    Blocks for a few milliseconds when it has to start one.
+
+    Raises:
+        TargetError: The target cannot be meant.
+        BootstrapError: The process's xDS bootstrap is unusable or cannot be changed any more.
+        ControlPlaneError: The private socket could not be opened.
+    """
+    factory = _checked_factory(spec.target)
+    with _lock:
+        plane = _running()
+        _bootstrap.install(f"unix:{plane.socket_path}")
+        return plane.lease(spec, factory, policy)
+
+
+def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscription:
+    """Follow a target's snapshots: the present one at once, then each change, on the control plane's thread.
+
+    The callback must be quick: what it waits for, everybody waits for. Channels on the same target share the watch.
+
+    Raises:
+        TargetError: The target cannot be meant.
+        ControlPlaneError: The private socket could not be opened.
+    """
+    factory = _checked_factory(spec.target)
+    with _lock:
+        return _running().subscribe(spec, factory, callback)
+
+
+def _checked_factory(target: Target) -> WatcherFactory:
+    """The target's factory, which has found no fault with the target."""
+    factory = factory_for(target)
+    factory(target)  # raises TargetError here, in the caller's thread; the watcher is dropped before it began
+    return factory
+
+
+def _running() -> ControlPlane:
+    global _current, _retired  # noqa: PLW0603 -- the one place where a process has one of something
+    if _current is None:
+        path = _socket_path(None if _retired is None else _retired.socket_path)
+        if _retired is not None:
+            _retired.join()
+            _retired = None
+        plane = ControlPlane(path, lock=_lock, unneeded=_retire)
+        plane.start()
+        _current = plane
+    return _current
+
+
+def _retire(plane: ControlPlane) -> None:
+    global _current, _retired
+    if _current is plane:
+        _current, _retired = None, plane
+        _bootstrap.restore()
+
+
+def _socket_path(last: Path | None) -> Path:
+    """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
+    if last is not None and core_has_xds_clients():
+        return last
+    folder = Path(tempfile.mkdtemp(prefix="lbdemo-"))
+    if len(os.fsencode(folder)) > 90:  # a unix socket's path has room for 107 bytes
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="lbdemo-", dir="/tmp"))
+    folder.rmdir()  # the control plane makes it again, private, for as long as it runs
+    return folder / "ads.sock"
+
+
+def _end_at_exit() -> None:
+    """Channels may be left open at exit; a thread inside gRPC must not outlive the interpreter."""
+    plane = _current
+    if plane is not None:
+        plane.end()
+        plane.join(2.0)
+
+
+def _forget_after_fork() -> None:
+    """In a forked child there is no thread behind the objects; gRPC itself asks for exec after its import."""
+    global _lock, _current, _retired, _bootstrap  # noqa: PLW0603
+    _lock, _current, _retired = threading.RLock(), None, None
+    _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
+
+
+atexit.register(_end_at_exit)
+os.register_at_fork(after_in_child=_forget_after_fork)
