@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
 
+_EXIT_S = 2.0
+
 # One control plane for each process. The lock is held for moments only, save while one starts.
 _lock = threading.RLock()
 _current: ControlPlane | None = None
@@ -98,11 +100,11 @@ def _socket_path(last: Path | None) -> Path:
 
 
 def _end_at_exit() -> None:
-    """Channels may be left open at exit; a thread inside gRPC must not outlive the interpreter."""
-    plane = _current
-    if plane is not None:
-        plane.end()
-        plane.join(2.0)
+    """Channels may be left open at exit, or just closed; a thread inside gRPC must not outlive the interpreter."""
+    for plane in (_current, _retired):
+        if plane is not None:
+            plane.end()
+            plane.join(_EXIT_S)
 
 
 def _forget_after_fork() -> None:

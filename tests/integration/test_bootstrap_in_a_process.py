@@ -113,6 +113,17 @@ def test_a_process_may_exit_with_its_channels_open_and_leaves_no_file(tmp_path: 
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_may_exit_right_after_its_last_channel_was_closed(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            with lb_client.insecure_channel(target) as channel:
+                print(who(channel))
+        """
+        for _ in range(5):
+            assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
+            assert list(tmp_path.iterdir()) == []
+
+
 def test_an_asyncio_process_may_exit_with_its_channel_open(tmp_path: Path) -> None:
     with Backend("b") as backend:
         script = """
