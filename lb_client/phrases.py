@@ -38,6 +38,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} m {rest} s" if rest else f"{minutes} m"
 
 
+def printable(text: str) -> str:
+    """The text with a question mark for each character that would steer a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
 def to_ascii(text: str) -> str:
     """The text for a terminal that shows nothing else."""
     return text.translate(_ASCII).encode("ascii", "replace").decode()

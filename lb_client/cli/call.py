@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -162,6 +163,7 @@ def _print(report: Report, *, as_json: bool) -> None:
 
         click.echo(json.dumps(report.as_dict()))
         return
-    from lb_client.report_table import page_of, plain_console  # noqa: PLC0415 -- the same
+    from lb_client.paper import Paper  # noqa: PLC0415 -- help needs none of it
+    from lb_client.report_table import page_of  # noqa: PLC0415 -- the same
 
-    click.echo(page_of(report, plain_console()), nl=False, color=True)
+    click.echo(page_of(report, Paper.of(sys.stdout)), nl=False, color=True)

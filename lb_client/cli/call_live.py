@@ -11,12 +11,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
-from lb_client.cli.call_screen import BOLD, DIM, GREEN, RED, YELLOW, Screen
-from lb_client.phrases import counted, duration
+from lb_client.cli.call_screen import Screen
+from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
+from lb_client.phrases import counted, duration, printable
 from lb_client.rows import NOBODY, natural_key
 
 if TYPE_CHECKING:
     from lb_client.measurement import Measurement
+    from lb_client.paper import Paper
 
     Counts = dict[tuple[str, str], int]
     Rates = dict[tuple[str, str], float]
@@ -74,10 +76,11 @@ async def show_progress(measurement: Measurement) -> None:
         while True:
             await measurement.flush()
             elapsed_s = time.monotonic() - begin_s
+            paper = screen.paper
             part, calls = done_part(measurement, elapsed_s), measurement.recorder.calls
             failed = measurement.recorder.failed
-            line = f" {screen.style(screen.bar(part, 24), GREEN)} {part:4.0%}  {counted(calls, 'call')}"
-            line += screen.style(f", {failed:,} failed", RED) if failed else ""
+            line = f" {paper.paint(paper.bar(part, 24), GREEN)} {part:4.0%}  {counted(calls, 'call')}"
+            line += paper.paint(f", {failed:,} failed", RED) if failed else ""
             left = f", {duration(elapsed_s / part - elapsed_s)} left" if 0.02 < part < 1 else ""
             screen.draw([f"{line}  {calls / elapsed_s:,.0f}/s{left}"])
             await asyncio.sleep(TICK_S)
@@ -92,7 +95,7 @@ async def watch_spread(measurement: Measurement, title: str) -> None:
     with Screen(sys.stderr) as screen:
         while True:
             await measurement.flush()
-            above, lines = live.frame(screen)
+            above, lines = live.frame(screen.paper)
             screen.draw(lines, above=above)
             await asyncio.sleep(TICK_S)
 
@@ -107,14 +110,14 @@ class LiveSpread:
         self._begin_s = time.monotonic()
         self._events_told = 0
 
-    def frame(self, screen: Screen) -> tuple[list[str], list[str]]:
+    def frame(self, paper: Paper) -> tuple[list[str], list[str]]:
         """The lines that are news for good, and those to be drawn over by the next frame."""
         now_s = time.monotonic()
         counts = self._counts()
         self._window.add(now_s, counts)
         rates = self._window.rates()
-        news = [screen.style(f" {text}", YELLOW) for text in self._news()]
-        return news, [self._head(screen, now_s), "", *self._table(screen, counts, rates)]
+        news = [paper.paint(f" {text}", YELLOW) for text in self._news()]
+        return news, [self._head(paper, now_s), "", *self._table(paper, counts, rates)]
 
     async def write_lines(self, out: TextIO) -> None:
         """The same for a pipe: events as they come, the recent spread once a second."""
@@ -134,41 +137,41 @@ class LiveSpread:
             for line in lines:
                 print(line, file=out, flush=True)
 
-    def _head(self, screen: Screen, now_s: float) -> str:
+    def _head(self, paper: Paper, now_s: float) -> str:
         load, recorder = self._measurement.load, self._measurement.recorder
         elapsed_s = now_s - self._begin_s
         clock = f"{elapsed_s:.1f} s" + (f" of {duration(load.duration_s)}" if load.duration_s else "")
         calls = f"{recorder.calls:,}{f' of {load.count:,}' if load.count else ''} calls"
-        failed = screen.style(f"{recorder.failed:,} failed", RED) if recorder.failed else "0 failed"
-        room = screen.width - len(clock) - len(calls) - 24
+        failed = paper.paint(f"{recorder.failed:,} failed", RED) if recorder.failed else "0 failed"
+        room = paper.width - len(clock) - len(calls) - 24
         title = self._title if len(self._title) <= room else f"{self._title[: max(0, room - 1)]}…"
-        return f" {screen.style(title, BOLD)}  {clock}  {calls}  {failed}"
+        return f" {paper.paint(title, BOLD)}  {clock}  {calls}  {failed}"
 
-    def _table(self, screen: Screen, counts: Counts, rates: Rates) -> list[str]:
+    def _table(self, paper: Paper, counts: Counts, rates: Rates) -> list[str]:
         total_rate = sum(rates.values())
         top_rate = max(rates.values(), default=0.0)
         tracker = self._measurement.tracker
         ready = tracker.now.ready_addresses if tracker.now is not None else None
         address_width = min(max([len(address) for _, address in counts] + [7]), 40)
         id_width = min(max([len(replica) for replica, _ in counts] + [7]), 20)
-        bar_width = max(8, min(40, screen.width - id_width - address_width - 42))
+        bar_width = max(8, min(40, paper.width - id_width - address_width - 42))
         names = f" {'backend':<{id_width}}  {'address':<{address_width}}  {'now':<{bar_width + 7}}"
         head = f"{names}  {'per s':>7}  {'calls':>10}  {'share':>6}"
-        lines = [screen.style(head[: screen.width - 1], DIM)]
+        lines = [paper.paint(head[: paper.width - 1], DIM)]
         total = sum(counts.values()) or 1
         for key in sorted(counts, key=_order):
             replica, address = key
             rate = rates.get(key, 0.0)
             share = rate / total_rate if total_rate else 0.0
             gone = ready is not None and key != NOBODY and address not in ready and not rate
-            name = f"{(replica or '—')[:id_width]:<{id_width}}"
-            where = f"{(address or 'no backend known')[:address_width]:<{address_width}}"
+            name = f"{printable(replica or '—')[:id_width]:<{id_width}}"
+            where = f"{printable(address or 'no backend known')[:address_width]:<{address_width}}"
             figures = f"{rate:>7,.0f}  {counts[key]:>10,}  {counts[key] / total:>6.1%}"
             if gone:
-                lines.append(screen.style(f" {name}  {where}  {'gone':<{bar_width + 7}}  {figures}", DIM))
+                lines.append(paper.paint(f" {name}  {where}  {'gone':<{bar_width + 7}}  {figures}", DIM))
                 continue
-            bar = screen.style(screen.bar(rate / top_rate if top_rate else 0.0, bar_width), GREEN)
-            lines.append(f" {screen.style(name, BOLD)}  {where}  {bar} {share:>6.1%}  {figures}")
+            bar = paper.paint(paper.bar(rate / top_rate if top_rate else 0.0, bar_width), GREEN)
+            lines.append(f" {paper.paint(name, BOLD)}  {where}  {bar} {share:>6.1%}  {figures}")
         return lines
 
     def _counts(self) -> Counts:
