@@ -6,7 +6,6 @@ import importlib
 import re
 import threading
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from resolver.errors import TargetError
@@ -91,6 +90,8 @@ def unregister(scheme: str) -> None:
 
 def known_schemes() -> tuple[str, ...]:
     """Every scheme that can be resolved, sorted."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- 17 ms, for the schemes of others only
+
     return tuple(sorted({*_BUILT_IN, *_registered, *(entry.name for entry in entry_points(group=_ENTRY_POINTS))}))
 
 
@@ -113,6 +114,8 @@ def factory_for(target: Target) -> WatcherFactory:
     if target.scheme in _BUILT_IN:
         built_in: WatcherFactory = importlib.import_module(_BUILT_IN[target.scheme]).factory
         return built_in
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- 17 ms, for the schemes of others only
+
     for entry in entry_points(group=_ENTRY_POINTS, name=target.scheme):
         loaded: WatcherFactory = entry.load()
         return loaded
