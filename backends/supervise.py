@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,16 @@ def supervise(plan: ClusterPlan, *, lock: int, leash: socket.socket) -> int:
     supervisor = FleetSupervisor(plan, pipes)
     supervisor.begin()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    return asyncio.run(_supervise(supervisor, lock, leash))
+    _allow_many_files()
+    code = asyncio.run(_supervise(supervisor, lock, leash))
+    os.waitpid(pipes.pid, 0)  # it has ended, or does so at once: its link is closed
+    folder = plan.folder
+    if folder.holds(lock):
+        folder.clean()
+    log.info("cluster %s has ended", folder.cluster)
+    # Before the leash ends with this process: who reads its end may count on a free lock.
+    os.close(lock)
+    return code
 
 
 async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socket) -> int:
@@ -62,12 +72,13 @@ async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socke
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    if folder.holds(lock):
-        folder.clean()
-    log.info("cluster %s has ended", folder.cluster)
-    # Before the leash ends with this process: who reads its end may count on a free lock.
-    os.close(lock)
     return code
+
+
+def _allow_many_files() -> None:
+    """The supervisor has a connection to each of up to 1000 replicas; the usual limit is 1024 files."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _first_start(supervisor: FleetSupervisor) -> None:

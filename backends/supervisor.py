@@ -86,6 +86,7 @@ class FleetSupervisor:
         self._changed: asyncio.Future[None] | None = None
         self._over: asyncio.Event = asyncio.Event()
         self._nursery_lost = False
+        self._all_gone = False
 
     def begin(self) -> None:
         """Ask for the first replicas. Needs no loop: called as early as possible."""
@@ -132,7 +133,7 @@ class FleetSupervisor:
         await asyncio.shield(self._changed)
 
     async def run(self) -> int:
-        """Supervise until stopped and nothing is left; the exit code."""
+        """Supervise until stopped and nothing is left; the exit code. Closes its pipes, which ends the nursery."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pipes.link, self._hear_nursery)
         loop.add_reader(self._pipes.notices, self._hear_replicas)
@@ -145,7 +146,6 @@ class FleetSupervisor:
             loop.remove_reader(self._pipes.link)
             self._pipes.link.close()
             os.close(self._pipes.notices)
-            await asyncio.to_thread(os.waitpid, self._pipes.pid, 0)
         return EXIT_NURSERY_LOST if self._nursery_lost else 0
 
     def _become(self, fleet: Fleet) -> None:
@@ -218,7 +218,9 @@ class FleetSupervisor:
             except BlockingIOError:
                 return
             if not data:
+                # The nursery holds the other end too: it and all its replicas are gone.
                 asyncio.get_running_loop().remove_reader(self._pipes.notices)
+                self._all_gone = True
                 if self._nursery_lost:
                     self._over.set()
                 return
@@ -242,6 +244,8 @@ class FleetSupervisor:
         if not self._over.is_set():
             log.error("the nursery is gone; its replicas drain, and this supervisor ends with them")
             self._nursery_lost = True
+            if self._all_gone:
+                self._over.set()
             loop.call_later(self.fleet.drain_limit_s, self._over.set)
 
 

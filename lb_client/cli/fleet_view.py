@@ -146,6 +146,7 @@ def progress(doing: str, done: Callable[[ClusterView], tuple[int, int]]) -> Iter
             bar = _bar()
             bar.start()
             task = bar.add_task(doing, total=total)
+            bar.tasks[0].start_time = bar.get_time() - PATIENCE_S
         if task is not None:
             bar.update(task, completed=completed, total=total)
 
