@@ -219,7 +219,7 @@ def test_ctrl_c_while_replicas_start_undoes_the_start(tmp_path: Path, state: Pat
 
 @pytest.mark.usefixtures("three")
 def test_ctrl_c_while_a_running_cluster_is_scaled_leaves_it_running(state: Path) -> None:
-    process = start_lbdemo("up", "-n", "60")
+    process = start_lbdemo("up", "-n", "30")
     eventually(lambda: _assert_lines(state / "default" / "logs" / "r4.log"))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
