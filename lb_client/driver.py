@@ -8,6 +8,7 @@ hide behind the calls it kept from being sent (coordinated omission).
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ class Run:
         elapsed_s: Until the last call had ended.
         abandoned: Calls that were cut off at the end; they are not counted as calls.
         late: Calls of an open loop that had to wait because the bound was in flight; their latency includes the wait.
+        unsent: Calls of an open loop that were due within the duration and never started.
         stopped: Whether somebody ended it before its time.
     """
 
@@ -72,6 +74,7 @@ class Run:
     elapsed_s: float
     abandoned: int = 0
     late: int = 0
+    unsent: int = 0
     stopped: bool = False
 
 
@@ -112,6 +115,7 @@ class CallDriver:
         self._slot: asyncio.Future[None] | None = None
         self._ended: list[tuple[float, float, Any]] = []
         self._late = 0
+        self._unsent = 0
         self._abandoned = 0
         self._stopped = False
         self.first_answer: bytes | None = None
@@ -138,7 +142,7 @@ class CallDriver:
             await self._end()
         elapsed_s = time.monotonic() - begin_s
         await self.flush()
-        return Run(begin_s, elapsed_s, self._abandoned, self._late, self._stopped)
+        return Run(begin_s, elapsed_s, self._abandoned, self._late, self._unsent, self._stopped)
 
     def stop(self) -> None:
         """Start no further call; those in flight end by themselves."""
@@ -200,6 +204,7 @@ class CallDriver:
                     self._slot = asyncio.get_running_loop().create_future()
                     await self._slot
                 if clock() >= self._end_s:
+                    self._unsent = math.ceil((self._end_s - begin_s) * rate) - number + 1
                     return
             self._left -= 1
             task = asyncio.create_task(self._paced_call(due_s))

@@ -87,10 +87,15 @@ class Event:
     member: Member
 
     @property
+    def verb(self) -> str:
+        """What it did, for a sentence."""
+        late = self.kind == "joined" and self.member.state is not MemberState.READY
+        return "joined and was never ready" if late else _VERBS[self.kind]
+
+    @property
     def text(self) -> str:
         """Subject and verb: `r4 joined`."""
-        late = self.kind == "joined" and self.member.state is not MemberState.READY
-        return f"{self.member.label} {_VERBS[self.kind]}{', not healthy yet' if late else ''}"
+        return f"{self.member.label} {self.verb}"
 
 
 _VERBS = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lb_client.membership import Member, Membership, MemberState, events_between
@@ -40,6 +41,7 @@ class MembershipTracker:
         self._now: Membership | None = None
         self._mark: Callable[[float, int], None] = lambda _at_s, _look: None
         self._begun = False
+        self._waiting: dict[str, Event] = {}
 
     @property
     def now(self) -> Membership | None:
@@ -56,6 +58,8 @@ class MembershipTracker:
     def end(self) -> None:
         """What happens from now on is no part of the run."""
         self._begun = False
+        self.events.extend(self._waiting.values())
+        self._waiting.clear()
 
     def accept(self, look: Membership, *, since_s: float | None = None) -> None:
         """A new look. What it shows has happened at `since_s` or after, by default at its own time."""
@@ -66,9 +70,21 @@ class MembershipTracker:
         if not news or len(self.looks) >= MAX_LOOKS:
             return
         self.looks.append(look)
-        self.events.extend(news)
+        for event in news:
+            self._tell(event)
         if before.ready_addresses != look.ready_addresses:
             self._mark(look.at_s if since_s is None else since_s, len(self.looks) - 1)
+
+    def _tell(self, event: Event) -> None:
+        """Keep an event. Who joins before it is ready has joined once it is."""
+        address = event.member.address
+        if event.kind == "joined" and event.member.state is not MemberState.READY:
+            self._waiting[address] = event
+            return
+        waited = self._waiting.pop(address, None)
+        if waited is not None and event.kind == "left":
+            return
+        self.events.append(event if waited is None else replace(event, kind="joined"))
 
     async def first(self, timeout_s: float) -> Membership | None:
         """Wait for the first look; None when there is none in time."""

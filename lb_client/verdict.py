@@ -13,6 +13,8 @@ from lb_client.phrases import and_more, counted, listed
 from lb_client.stats import even_share, spread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lb_client.membership import Event
     from lb_client.warmup import WarmUp
 
@@ -72,6 +74,7 @@ class Facts:
         events: What happened to the endpoints, in the order of time.
         warm_up: How it ended.
         late: Calls of an open loop that waited for a place in flight, and `bound` how many places there are.
+        unsent: Calls of an open loop that were due and never started.
         unknown: Whether servers did not say who they are, so that counts are by connection.
         front: Address behind which several replicas answered; "" when there is none.
         failures: The most frequent failures: (status, details, count).
@@ -87,6 +90,7 @@ class Facts:
     events: tuple[Event, ...] = ()
     warm_up: WarmUp
     late: int = 0
+    unsent: int = 0
     bound: int = 0
     unknown: bool = False
     front: str = ""
@@ -163,6 +167,8 @@ def _judge_round_robin(facts: Facts) -> tuple[bool | None, str]:
         return None, "The endpoints changed all the time: there is no stretch of the run that can be judged."
     if whole.is_even:
         return True, _even_sentence(whole)
+    if facts.unknown and facts.events:
+        return None, f"{_uneven_sentence(whole)[:-1]}; the endpoints changed, and calls before and after look alike."
     return False, _uneven_sentence(whole)
 
 
@@ -212,37 +218,46 @@ def _all(calls: int) -> str:
 
 def _reasons(facts: Facts) -> tuple[str, ...]:
     """Everything that explains or limits the verdict, also when it is a good one."""
-    found = []
+    return (*_endpoint_reasons(facts), *_call_reasons(facts))
+
+
+def _endpoint_reasons(facts: Facts) -> Iterator[str]:
     if facts.warm_up.missing:
-        found.append(f"warm-up incomplete: {and_more(facts.warm_up.missing)} never connected")
+        yield f"warm-up incomplete: {and_more(facts.warm_up.missing)} never connected"
     elif not facts.warm_up.complete:
-        found.append("warm-up incomplete: endpoints were still connecting when the count began")
+        yield "warm-up incomplete: endpoints were still connecting when the count began"
     if facts.front:
-        found.append(
+        yield (
             f"{facts.front} is one address, and {len(facts.counts)} replicas answered behind it: "
             "a proxy or an L4 balancer chooses among them, not this client's policy"
         )
     if facts.events:
-        texts = list(dict.fromkeys(event.text for event in facts.events))
-        found.append(f"the endpoints changed during the run: {and_more(texts, 6)}")
+        who: dict[str, dict[str, None]] = {}
+        for event in facts.events:
+            who.setdefault(event.verb, {})[event.member.label] = None
+        yield f"during the run {'; '.join(f'{and_more(tuple(labels))} {verb}' for verb, labels in who.items())}"
+
+
+def _call_reasons(facts: Facts) -> Iterator[str]:
     if facts.failed:
         kinds = [
             f"{number:,} {status}{f' ({_shortened(details)})' if details else ''}"
             for status, details, number in facts.failures
         ]
-        found.append(f"{counted(facts.failed, 'call')} failed: {and_more(kinds, 3)}")
+        yield f"{counted(facts.failed, 'call')} failed: {and_more(kinds, 3)}"
     if facts.lost:
-        found.append(f"{counted(facts.lost, 'call')} with nobody known to have answered")
+        yield f"{counted(facts.lost, 'call')} with nobody known to have answered"
     if facts.retried:
-        found.append(f"{counted(facts.retried, 'call')} took more than one attempt, each a pick of its own")
+        yield f"{counted(facts.retried, 'call')} took more than one attempt, each a pick of its own"
     if facts.late:
-        found.append(
-            f"{counted(facts.late, 'call')} started late: {facts.bound:,} were in flight, the bound "
+        yield (
+            f"{counted(facts.late, 'call')} started late, because the bound of {facts.bound:,} in flight was reached "
             "(their latency includes the wait)"
         )
+    if facts.unsent:
+        yield f"{counted(facts.unsent, 'call')} that were due could not be sent in time"
     if facts.unknown:
-        found.append("these servers do not say who they are: calls and failures are counted by connection")
-    return tuple(found)
+        yield "these servers do not say who they are: calls and failures are counted by connection"
 
 
 def _shortened(details: str, width: int = 100) -> str:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 METHOD = "/grpc.health.v1.Health/Check"
 _EMPTY_REQUEST = b""  # a HealthCheckRequest for the server as a whole
 
+# Core gives out a channel to a target that it cannot read, on which every call fails so, with UNKNOWN.
+_LAME = "Failed to create channel"
+
 _PAUSE_S = 0.002
 _PROBE_TIMEOUT_S = 1.0
 _ROUND_WAIT_S = 0.05
@@ -204,6 +207,8 @@ class _WarmingUp:
                 return _Answer(reached=False, refused=True, reason=error.details() or "UNAVAILABLE")
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return _Answer(reached=False, reason=f"no answer within {timeout_s:.3g} s")
+            if (error.details() or "").startswith(_LAME):
+                return _Answer(reached=False, refused=True, reason=error.details() or "")
             trailing = error.trailing_metadata()
         return _Answer(reached=True, address=str((trailing and trailing.get("lbdemo-address")) or ""))
 

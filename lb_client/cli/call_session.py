@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import selectors
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+import click
 
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
 from lb_client.cli.call_target import OpenTarget, open_target
 from lb_client.cli.common import Failure
+from lb_client.phrases import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 GRACE_S = 1.0
 """How long calls in flight may still take after Ctrl-C."""
+
+MAX_WARNINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +68,46 @@ def carry_out(plan: Plan) -> Report:
         Failure: Nothing could be called.
         click.UsageError: The data does not fit the method.
     """
+    warnings = _Warnings.of_resolver()
+    try:
+        return _run(plan)
+    finally:
+        warnings.print()
+
+
+def _run(plan: Plan) -> Report:
     # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
     # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         return runner.run(_session(plan))
+
+
+class _Warnings(logging.Handler):
+    """Keeps what the resolver warns of until the screen is free. Health and membership are the report's to tell."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: list[str] = []
+
+    @classmethod
+    def of_resolver(cls) -> Self:
+        """A handler that takes all that the resolver warns of from now on."""
+        handler = cls()
+        logging.getLogger("resolver").addHandler(handler)
+        logging.getLogger("resolver.snapshots").setLevel(logging.ERROR)
+        return handler
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line, once, and no more than a screen can take."""
+        line = record.getMessage()
+        if len(self._lines) < MAX_WARNINGS and line not in self._lines:
+            self._lines.append(line)
+
+    def print(self) -> None:
+        """Write the lines to stderr, and stop listening."""
+        logging.getLogger("resolver").removeHandler(self)
+        for line in self._lines:
+            click.echo(f"lbdemo: {printable(line)}", err=True)
 
 
 async def _session(plan: Plan) -> Report:

@@ -40,10 +40,10 @@ def cluster_target(cluster: str) -> str:
     Raises:
         Failure: The cluster does not run, or its folder cannot be used.
     """
-    from backends.state import StateFolder  # noqa: PLC0415 -- `--target` and help need none of it
-    from lb_client.cli.fleet_options import clear_failures  # noqa: PLC0415 -- the same
+    from backends.cluster_errors import ClusterError  # noqa: PLC0415 -- `--target` and help need none of it
+    from backends.state import StateFolder  # noqa: PLC0415 -- the same
 
-    with clear_failures():
+    try:
         folder = StateFolder.of(cluster)
         folder.check()
         if not folder.is_locked():
@@ -58,6 +58,8 @@ def cluster_target(cluster: str) -> str:
         from backends.cluster import status  # noqa: PLC0415 -- see above
 
         return status(cluster).target
+    except ClusterError as error:
+        raise Failure(str(error)) from None
 
 
 def check_target(target: str) -> bool:
@@ -80,6 +82,8 @@ def check_target(target: str) -> bool:
     if scheme in _GRPC_SCHEMES:
         if not rest.strip("/"):
             raise click.UsageError(f"target {target!r} names nothing after its scheme.")
+        if scheme in ("ipv4", "ipv6"):
+            _check_list(target, scheme, rest)
         return False
     if not is_known_scheme(target):
         raise click.UsageError(
@@ -92,6 +96,18 @@ def check_target(target: str) -> bool:
     except TargetError as error:
         raise click.UsageError(str(error)) from None
     return True
+
+
+def _check_list(target: str, scheme: str, rest: str) -> None:
+    from resolver.model import Endpoint  # noqa: PLC0415 -- help needs none of it
+
+    for address in rest.removeprefix("///").split(","):
+        try:
+            is_ipv6 = ":" in Endpoint.at(address).host
+        except ValueError as error:
+            raise click.UsageError(f"target {target!r}: {error}.") from None
+        if is_ipv6 != (scheme == "ipv6"):
+            raise click.UsageError(f"target {target!r}: {address} is no {scheme} address.")
 
 
 @asynccontextmanager
