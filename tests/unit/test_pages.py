@@ -86,6 +86,7 @@ def test_any_figures_lets_numbers_bars_and_blanks_differ_but_no_word() -> None:
     shown = ["r1  34  ███▌ 34.0 %   0.61 ms", "even"]
     assert matches(shown, ["r1  133 █ 33.25 % 12 ms", "even"], any_figures=True)
     assert not matches(shown, ["r1  133 █ 33.25 % 12 ms", "uneven"], any_figures=True)
+    assert matches(shown, ["r1  133 █ 33.25 % 850 µs", "even"], any_figures=True)
     assert not matches(shown, ["r1  133 █ 33.25 % 12 s", "even"], any_figures=True)
 
 
