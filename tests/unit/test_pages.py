@@ -82,7 +82,7 @@ def test_output_does_not_match(shown: list[str], printed: list[str]) -> None:
     assert not matches(shown, printed)
 
 
-def test_any_figures_lets_numbers_bars_and_blanks_differ_but_no_word() -> None:
+def test_any_figures_lets_numbers_times_bars_and_blanks_differ_but_no_word() -> None:
     shown = ["r1  34  ███▌ 34.0 %   0.61 ms", "even"]
     assert matches(shown, ["r1  133 █ 33.25 % 12 ms", "even"], any_figures=True)
     assert not matches(shown, ["r1  133 █ 33.25 % 12 ms", "uneven"], any_figures=True)
