@@ -3,7 +3,7 @@
 A comment on the line before a fenced block says what the block is:
 
     <!-- test: run -->                  a `console` block: lines that start with `$ ` are run by bash, in order
-    <!-- test: run, any figures -->     the same; a number, a time, a bar and a run of blanks match any other, µs match ms
+    <!-- test: run, any figures -->     the same; a number, a time, a bar and a run of blanks match any other
     <!-- test: run, in checkout -->     the same, in the checkout's folder instead of the page's own
     <!-- test: file NAME -->            the block is written to NAME in the page's folder
 
@@ -132,7 +132,8 @@ def matches(shown: Sequence[str], printed: Sequence[str], *, any_figures: bool =
 
 
 def _loose(line: str) -> str:
-    line = re.sub(r"\d+(?:[.,]\d+)*", "0", line).replace("0 µs", "0 ms")
+    line = re.sub(r"\d+(?:[.,]\d+)*", "0", line)
+    line = re.sub(r"0 (?:µs|ms|s)\b", "0 s", line)
     return re.sub(r"\s+", " ", _BAR.sub("█", re.sub("─+", "─", line)))
 
 

@@ -84,10 +84,10 @@ def test_output_does_not_match(shown: list[str], printed: list[str]) -> None:
 
 def test_any_figures_lets_numbers_times_bars_and_blanks_differ_but_no_word() -> None:
     shown = ["r1  34  ███▌ 34.0 %   0.61 ms", "even"]
-    assert matches(shown, ["r1  133 █ 33.25 % 12 ms", "even"], any_figures=True)
+    assert matches(shown, ["r1  1,133 █ 33.25 % 1.2 s", "even"], any_figures=True)
     assert not matches(shown, ["r1  133 █ 33.25 % 12 ms", "uneven"], any_figures=True)
     assert matches(shown, ["r1  133 █ 33.25 % 850 µs", "even"], any_figures=True)
-    assert not matches(shown, ["r1  133 █ 33.25 % 12 s", "even"], any_figures=True)
+    assert not matches(shown, ["r1  133 █ 33.25 % 12 calls", "even"], any_figures=True)
 
 
 def test_commands_share_a_shell_and_a_folder(tmp_path: Path) -> None:
