@@ -125,7 +125,11 @@ def _claim(
 def _front(named: Mapping[tuple[str, str], BackendTally], traffic: Mapping[str, Traffic]) -> str:
     used = [address for address, sent in traffic.items() if sent.started]
     replicas = {replica for replica, _ in named}
-    return used[0] if len(used) == 1 and len(replicas) > 1 else ""
+    announced = {address for _, address in named}
+    if len(used) != 1 or len(replicas) < 2:
+        return ""
+    # One of several announced: a replica itself, and the connections to the others have ended since.
+    return "" if used[0] in announced and len(announced) > 1 else used[0]
 
 
 def natural_key(replica: str, address: str) -> tuple[bool, str, int, str, str]:
