@@ -1,14 +1,20 @@
-"""The command's connection to a supervisor: the Cluster service on its socket, as values and as errors with a name."""
+"""The command's connection to a supervisor: the Cluster service on its socket, as values and as errors with a name.
+
+Every call runs in a thread of its own and the caller only waits: Ctrl-C inside a call of gRPC Python would leave a
+channel that never closes (https://github.com/grpc/grpc/issues/19973 and its kin).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import socket
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from backends.cluster_errors import ClusterError, NotAnsweringError, NotRunningError
 from backends.view import ClusterView
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from backends.state import StateFolder
     from protos import cluster_pb2
 
-    T = TypeVar("T")
+    _News = queue.SimpleQueue[ClusterView | Exception | None]
 
 ANSWER_S = 5.0
 """A supervisor that lives answers well within this."""
@@ -31,9 +37,10 @@ class SupervisorLink:
     """An open connection. Made by `open_link`; leaving the block closes it."""
 
     def __init__(self, folder: StateFolder) -> None:
-        import grpc  # noqa: PLC0415 -- only who talks to a supervisor pays for it
+        with _undisturbed():
+            import grpc  # noqa: PLC0415 -- only who talks to a supervisor pays for it
 
-        from protos import cluster_pb2_grpc  # noqa: PLC0415 -- the same
+            from protos import cluster_pb2_grpc  # noqa: PLC0415 -- the same
 
         self._folder = folder
         self._grpc = grpc
@@ -54,9 +61,7 @@ class SupervisorLink:
         """
         from protos import cluster_pb2  # noqa: PLC0415 -- as above
 
-        return self._asking(
-            lambda: ClusterView.of(self._stub.GetStatus(cluster_pb2.GetStatusRequest(), timeout=ANSWER_S))
-        )
+        return self._ask(lambda: self._stub.GetStatus(cluster_pb2.GetStatusRequest(), timeout=ANSWER_S))
 
     def scale(self, replicas: int) -> ClusterView:
         """Set how many replicas there should be.
@@ -67,7 +72,7 @@ class SupervisorLink:
         from protos import cluster_pb2  # noqa: PLC0415 -- as above
 
         request = cluster_pb2.ScaleRequest(replicas=replicas)
-        return self._asking(lambda: ClusterView.of(self._stub.Scale(request, timeout=ANSWER_S)))
+        return self._ask(lambda: self._stub.Scale(request, timeout=ANSWER_S))
 
     def watch(self, *, interval_ms: int = 0, tick_s: float | None = None) -> Iterator[ClusterView | None]:
         """The cluster now and after every change, until it ends; None each `tick_s` without news.
@@ -77,7 +82,8 @@ class SupervisorLink:
         """
         from protos import cluster_pb2  # noqa: PLC0415 -- as above
 
-        yield from self._views(self._stub.WatchStatus(cluster_pb2.WatchStatusRequest(interval_ms=interval_ms)), tick_s)
+        request = cluster_pb2.WatchStatusRequest(interval_ms=interval_ms)
+        yield from self._views(lambda: self._stub.WatchStatus(request), tick_s)
 
     def shutdown(self, *, tick_s: float | None = None) -> Iterator[ClusterView | None]:
         """Drain and end everything: the cluster after every step on the way; None each `tick_s` without news.
@@ -89,7 +95,7 @@ class SupervisorLink:
 
         heard = False
         try:
-            for view in self._views(self._stub.Shutdown(cluster_pb2.ShutdownRequest()), tick_s):
+            for view in self._views(lambda: self._stub.Shutdown(cluster_pb2.ShutdownRequest()), tick_s):
                 heard = True
                 yield view
         except NotRunningError:
@@ -97,24 +103,23 @@ class SupervisorLink:
             if not heard:
                 raise
 
-    def _views(self, stream: Iterator[cluster_pb2.ClusterStatus], tick_s: float | None) -> Iterator[ClusterView | None]:
-        """A stream as views. It is read in a thread: gRPC's own waiting cannot be given a limit for each message."""
-        news: queue.SimpleQueue[ClusterView | Exception | None] = queue.SimpleQueue()
+    def _ask(self, call: Callable[[], cluster_pb2.ClusterStatus]) -> ClusterView:
+        for view in self._views(lambda: iter((call(),)), None):
+            if view is not None:
+                return view
+        raise self._silent()
 
-        def read() -> None:
-            try:
-                for status in stream:
-                    news.put(ClusterView.of(status))
-                news.put(None)
-            except self._grpc.RpcError as error:
-                news.put(error)
-
-        threading.Thread(target=read, name="cluster-status", daemon=True).start()
+    def _views(
+        self, call: Callable[[], Iterator[cluster_pb2.ClusterStatus]], tick_s: float | None
+    ) -> Iterator[ClusterView | None]:
+        news: _News = queue.SimpleQueue()
+        started: list[Iterator[cluster_pb2.ClusterStatus]] = []
+        threading.Thread(target=self._read, args=(call, started, news), name="cluster-call", daemon=True).start()
         first = True
         try:
             while True:
                 try:
-                    item = news.get(timeout=ANSWER_S if first else tick_s)
+                    item = news.get(timeout=ANSWER_S + 1 if first else tick_s)
                 except queue.Empty:
                     if first:
                         raise self._silent() from None
@@ -127,13 +132,18 @@ class SupervisorLink:
                     raise self._named(item) from None
                 yield item
         finally:
-            stream.cancel()  # type: ignore[attr-defined]  # a gRPC call is an iterator that can be cancelled
+            for stream in started:
+                if isinstance(stream, self._grpc.Call):
+                    stream.cancel()
 
-    def _asking(self, ask: Callable[[], T]) -> T:
+    def _read(self, call: Callable[[], Iterator[cluster_pb2.ClusterStatus]], started: list[Any], news: _News) -> None:
         try:
-            return ask()
-        except self._grpc.RpcError as error:
-            raise self._named(error) from None
+            started.append(call())
+            for status in started[0]:
+                news.put(ClusterView.of(status))
+            news.put(None)
+        except (self._grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed first
+            news.put(error)
 
     def _named(self, error: Exception) -> ClusterError:
         code = error.code() if isinstance(error, self._grpc.Call) else None
@@ -198,6 +208,16 @@ def peer_pid(folder: StateFolder) -> int:
         except OSError:
             return 0
         return pid
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C for afterwards: inside the import of a C extension it comes out as some other error."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _accepts(folder: StateFolder) -> bool:
