@@ -195,7 +195,8 @@ def _even_sentence(whole: Stretch) -> str:
     figures = [count.calls for count in whole.counts]
     spelled = "/".join(f"{figure:,}" for figure in sorted(figures, reverse=True))
     if len(figures) > 6:
-        spelled = f"{min(figures):,} to {max(figures):,} each"
+        low, high = min(figures), max(figures)
+        spelled = f"{low:,} each" if low == high else f"{low:,} or {high:,} each"
     lost = f", {whole.lost:,} lost" if whole.lost else ""
     return f"Even: {counted(whole.calls, 'call')} over {counted(len(figures), 'endpoint')}, {spelled}{lost}."
 

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lb_client.membership import Event, Member, MemberState
+from lb_client.verdict import Count, Facts, Stretch, Verdict, judge
+from lb_client.warmup import WarmUp
+
+WARM = WarmUp(0.01, complete=True)
+
+
+def counts(*calls: int) -> tuple[Count, ...]:
+    return tuple(Count(f"r{n}", f"a:{n}", number) for n, number in enumerate(calls, 1))
+
+
+def verdict(*calls: int, policy: str = "round_robin", **facts: Any) -> Verdict:
+    return judge(Facts(policy=policy, counts=counts(*calls), **{"warm_up": WARM, **facts}))
+
+
+def event(kind: str, number: int, state: MemberState = MemberState.READY) -> Event:
+    return Event(1.0, kind, Member(f"a:{number}", f"r{number}", state))
+
+
+@pytest.mark.parametrize("calls", [(34, 33, 33), (1, 0, 0), (5, 5), (1,), (7, 7, 7, 8), (3,) * 16])
+def test_round_robin_within_one_is_even(calls: tuple[int, ...]) -> None:
+    found = verdict(*calls)
+    assert (found.even, found.as_expected, found.reasons) == (True, True, ())
+
+
+@pytest.mark.parametrize("calls", [(34, 32, 34), (2, 0), (100, 0, 0), (50, 50, 48)])
+def test_round_robin_two_apart_is_not_even(calls: tuple[int, ...]) -> None:
+    found = verdict(*calls)
+    assert (found.even, found.as_expected) == (False, False)
+
+
+def test_sentences_carry_the_figures() -> None:
+    assert verdict(34, 33, 33).sentence == "Even: 100 calls over 3 endpoints, 34/33/33."
+    assert verdict(34, 33, 33).expected == "33 or 34 calls on each of 3 endpoints"
+    assert verdict(33, 33, 33).expected == "33 calls on each of 3 endpoints"
+    assert (
+        verdict(60, 30, 10).sentence == "Not even: r1 got 60 and r3 10 of 100 calls, where 33 or 34 each were expected."
+    )
+    assert verdict(9).sentence == "All 9 calls went to the only endpoint, r1."
+    assert verdict(*[1000] * 9).sentence == "Even: 9,000 calls over 9 endpoints, 1,000 each."
+
+
+def test_nothing_called_is_no_verdict() -> None:
+    found = verdict(0, 0, 0)
+    assert (found.even, found.as_expected, found.sentence) == (None, None, "No call was made.")
+
+
+def test_calls_that_reached_nobody_are_no_verdict() -> None:
+    found = verdict(0, 0, lost=5, failed=5, failures=(("UNAVAILABLE", "refused", 5),))
+    assert (found.even, found.as_expected) == (None, None)
+    assert "5 calls failed: 5 UNAVAILABLE (refused)" in found.reasons
+
+
+def test_lost_calls_are_allowed_for() -> None:
+    assert verdict(10, 10, 9, lost=1).as_expected
+    assert verdict(10, 10, 8, lost=1).as_expected  # the lost one may have been for the third
+    assert not verdict(10, 10, 7, lost=1).as_expected
+
+
+def test_pick_first_wants_all_on_one() -> None:
+    found = verdict(0, 100, 0, policy="pick_first")
+    assert (found.even, found.as_expected) == (False, True)
+    assert found.sentence == "As pick_first promises, all 100 calls went to r2."
+    assert verdict(50, 50, policy="pick_first").as_expected is False
+
+
+def test_pick_first_may_move_on_when_something_happened() -> None:
+    found = verdict(60, 40, policy="pick_first", events=(event("left", 1),))
+    assert found.as_expected is None
+    assert "moved on" in found.sentence
+
+
+def test_changes_are_judged_piece_by_piece() -> None:
+    stretches = (Stretch(counts(30, 30, 30)), Stretch(counts(10, 10, 10, 10, 11)))
+    found = verdict(
+        44, 43, 42, 11, 11, stretches=stretches, unjudged=10, events=(event("joined", 4), event("joined", 5))
+    )
+    assert (found.even, found.as_expected) == (False, True)
+    assert found.sentence == (
+        "Even between changes: 141 calls over 3 and 5 endpoints in turn, at most one apart each time; "
+        "10 calls too close to a change to judge."
+    )
+    assert found.reasons == ("during the run r4 and r5 joined",)
+
+
+def test_one_uneven_piece_is_told() -> None:
+    stretches = (Stretch(counts(30, 30)), Stretch(counts(30, 10)))
+    found = verdict(60, 40, stretches=stretches, events=(event("unhealthy", 2),))
+    assert found.as_expected is False
+    assert found.sentence == "Not even in 1 of 2 stretches between changes; at worst r1 got 30 and r2 10 of 40 calls."
+
+
+def test_run_that_never_settled_is_no_verdict() -> None:
+    found = verdict(60, 40, stretches=(), unjudged=100, events=(event("joined", 2),))
+    assert found.as_expected is None
+
+
+def test_anonymous_counts_before_and_after_a_change_cannot_be_told_apart() -> None:
+    found = verdict(60, 40, unknown=True, events=(event("disconnected", 2),))
+    assert found.as_expected is None
+    assert "look alike" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"warm_up": WarmUp(5.0, complete=False, missing=("a:9",))}, "warm-up incomplete: a:9 never connected"),
+        (
+            {"warm_up": WarmUp(5.0, complete=False)},
+            "warm-up incomplete: endpoints were still connecting when the count began",
+        ),
+        ({"retried": 2}, "2 calls took more than one attempt, each a pick of its own"),
+        ({"unsent": 3}, "3 calls that were due could not be sent in time"),
+        ({"unknown": True}, "these servers do not say who they are: calls and failures are counted by connection"),
+    ],
+)
+def test_reasons_are_given_even_when_all_is_well(facts: dict[str, Any], reason: str) -> None:
+    found = verdict(5, 5, **facts)
+    assert found.as_expected
+    assert found.reasons == (reason,)
+
+
+def test_proxy_in_front_is_suspected() -> None:
+    (reason,) = verdict(9, 1, front="a:1").reasons
+    assert "a:1 is one address, and 2 replicas answered behind it" in reason
+
+
+def test_bound_of_the_open_loop_is_told() -> None:
+    (reason,) = verdict(5, 5, late=4, bound=64).reasons
+    assert "4 calls started late, because the bound of 64 in flight was reached" in reason
+
+
+def test_each_verb_names_its_replicas_once() -> None:
+    events = (event("joined", 4), event("left", 4), event("joined", 4), event("unhealthy", 1), event("joined", 5))
+    found = verdict(5, 5, events=events, stretches=(Stretch(counts(5, 5)),))
+    assert found.reasons == ("during the run r4 and r5 joined; r4 left; r1 went unhealthy",)
