@@ -14,8 +14,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *most, last = words
+    """`a`, `a and b`, `a, b and c`; nothing of nothing."""
+    *most, last = list(words) or [""]
     return f"{', '.join(most)} and {last}" if most else last
 
 

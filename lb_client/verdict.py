@@ -144,6 +144,8 @@ def _promise(facts: Facts) -> str:
         return "between changes, each endpoint gets as many calls as any other, ±1"
     if not facts.counts:
         return "calls in turn"
+    if len(facts.counts) == 1:
+        return f"all {counted(facts.calls, 'call')} on the one endpoint"
     low, high = even_share(facts.calls, len(facts.counts))
     each = f"{low:,}" if low == high else f"{low:,} or {high:,}"
     return f"{each} calls on each of {counted(len(facts.counts), 'endpoint')}"

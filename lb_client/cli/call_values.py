@@ -16,7 +16,7 @@ MAX_CONCURRENCY = 10_000
 MAX_RATE = 1_000_000.0
 MAX_SECONDS = 86_400.0
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m|h)?")
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m|h)?", re.ASCII)
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _KEY = re.compile(r"[a-z0-9_.-]+")
 
