@@ -67,8 +67,8 @@ integration: ## Tests with real gRPC in one process.
 e2e: ## Tests with processes, the command, the wheel, the docs and other languages' clients.
 
 .PHONY: bench
-bench: .venv/dev.stamp ## Benchmarks: ratios, each printed with its inputs.
-	@$(PY) -m pytest tests/benchmarks -s
+bench: .venv/dev.stamp ## Speed and memory, each figure with its inputs (BENCH="--quick calls": less of it).
+	@$(PY) -m tests.benchmarks $(BENCH)
 
 .PHONY: peers
 peers: .venv/dev.stamp ## Bring the programs of others that tests talk to (Node's gRPC).

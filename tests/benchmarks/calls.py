@@ -1,0 +1,98 @@
+"""What a call costs on our channel, in time and in CPU, against a bare channel to the same replica.
+
+Each channel has a process of its own, so that what our control plane does in the background is charged to our side.
+A second bare channel shows what this method calls a difference where there is none.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks import processes
+from tests.benchmarks.figures import Spread, paired_ratios
+from tests.benchmarks.row import Bound, Row, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.scale import Scale
+
+NAME = "calls"
+# Short rounds: what else the machine does then meets both sides of most of them alike.
+_CALLS = {1: 150, 16: 320}
+_SIDES = ("ours", "bare", "bare again")
+_AS_FAST = Bound(low=0.97)
+_AS_CHEAP = Bound(high=1.03)
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """By side, what each round gave."""
+
+    per_s: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in _SIDES})
+    cpu_us: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in _SIDES})
+    failed: int = 0
+
+
+def run(scale: Scale) -> Iterator[Row]:
+    """The rows, as they come."""
+    with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
+        folder = Path(name)
+        with processes.replicas(1, registry=folder) as (replica,):
+            for api, concurrency in (("sync", 1), ("aio", 1), ("aio", 16)):
+                yield from _compare(scale, folder, replica.address, api=api, concurrency=concurrency)
+
+
+def _compare(scale: Scale, folder: Path, address: str, *, api: str, concurrency: int) -> Iterator[Row]:
+    calls = _CALLS[concurrency]
+    processes_each, rounds_each = scale.of(5, 2), scale.of(20, 6)
+    rounds = _Rounds()
+    for _ in range(processes_each):
+        with ExitStack() as stack:
+            workers = {
+                side: stack.enter_context(
+                    processes.Worker(
+                        "caller",
+                        "ours" if side == "ours" else "bare",
+                        api,
+                        f"dir://{folder}" if side == "ours" else address,
+                    )
+                )
+                for side in _SIDES
+            }
+            for _ in range(rounds_each):
+                for side, worker in workers.items():
+                    answer = worker.ask(calls=calls, concurrency=concurrency)
+                    rounds.per_s[side].append(calls / answer["wall_s"])
+                    rounds.cpu_us[side].append(answer["cpu_s"] / calls * 1e6)
+                    rounds.failed += answer["failed"]
+    inputs = {
+        "calls a round": calls,
+        "concurrency": concurrency,
+        "rounds": f"{processes_each}*{rounds_each}",
+        "replicas": 1,
+    }
+    failed = f"{rounds.failed} failed" if rounds.failed else ""
+    for what, unit, values, bound in (
+        ("calls/s", "/s", rounds.per_s, _AS_FAST),
+        ("CPU per call", "µs", rounds.cpu_us, _AS_CHEAP),
+    ):
+        ours, bare, again = (values[side] for side in _SIDES)
+        for a, b, label, limit in ((ours, bare, "ours", bound), (again, bare, "bare again", None)):
+            ratios = paired_ratios(a, b)
+            yield Row(
+                benchmark=NAME,
+                what=f"{what}, {api}: our channel / bare" if limit else f"{what}, {api}: bare / bare",
+                inputs=inputs,
+                a=Side(label, statistics.median(a), unit),
+                b=Side("bare", statistics.median(b), unit),
+                figure=statistics.median(ratios),
+                spread=Spread.of(ratios, of_median=True),
+                bound=limit,
+                note=failed if limit else "the noise of this method",
+            )

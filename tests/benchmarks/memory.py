@@ -1,0 +1,108 @@
+"""What an idle channel holds beyond a bare one, and what is left behind by snapshot changes."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.announce import Record
+from tests.benchmarks import processes
+from tests.benchmarks.figures import Spread, slope
+from tests.benchmarks.row import Bound, Row, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.benchmarks.scale import Scale
+
+NAME = "memory"
+_ENDPOINTS = 3
+_MB = 1e6
+# "No growth": nothing that Python holds for each change, which would be a block at least; and of RSS no more than the
+# allocator's and gRPC core's own unrest, for which a bare connection that is opened and closed stands beside it.
+_BLOCKS = Bound(high=0.5)
+_BYTES = Bound(high=1000)
+
+
+def run(scale: Scale) -> Iterator[Row]:
+    """The rows, as they come."""
+    with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name, processes.replicas(_ENDPOINTS) as running:
+        folder = Path(name)
+        for replica in running:
+            Record(folder, replica.id, replica.address).write()
+        for api in ("sync", "aio"):
+            yield _idle(scale, api, folder, running)
+        yield from _churn(scale, folder, running[0].address)
+
+
+def _idle(scale: Scale, api: str, folder: Path, running: Sequence[processes.RunningReplica]) -> Row:
+    rounds = scale.of(4, 1)
+    listed = "ipv4:" + ",".join(replica.address for replica in running)
+    rss: dict[str, list[float]] = {"ours": [], "bare": []}
+    for _ in range(rounds):
+        for whose, target in (("ours", f"dir://{folder}"), ("bare", listed)):
+            with processes.Worker("holder", whose, api, target) as worker:
+                rss[whose].append(worker.ready["rss"] / _MB)
+    more = [ours - bare for ours, bare in zip(rss["ours"], rss["bare"], strict=True)]
+    return Row(
+        benchmark=NAME,
+        what=f"RSS of a process with one idle channel, {api}: ours less bare",
+        inputs={"endpoints": _ENDPOINTS, "calls": 1, "settle_s": 1, "rounds": rounds},
+        a=Side("ours", statistics.median(rss["ours"]), "MB"),
+        b=Side("bare", statistics.median(rss["bare"]), "MB"),
+        figure=statistics.median(more),
+        unit="MB",
+        spread=Spread.of(more),
+        bound=Bound(high=30),
+    )
+
+
+def _churn(scale: Scale, folder: Path, address: str) -> Iterator[Row]:
+    warm, changes, block = scale.of(200, 60), scale.of(400, 60), scale.of(40, 20)
+    question = {"count": warm + changes, "block": block, "settle_s": 0.3}
+    with processes.Worker("holder", "ours", "sync", f"dir://{folder}") as worker:
+        ours = _settled(worker.ask(**question)["series"], warm)
+    with processes.Worker("connections", address) as worker:
+        bare = _settled(worker.ask(**question)["series"], warm)
+    first, last = ours[0], ours[-1]
+    inputs = {"endpoints": _ENDPOINTS, "changes": changes, "after": warm}
+    for what in ("threads", "sockets", "descriptors"):
+        yield Row(
+            benchmark=NAME,
+            what=f"{what} more after snapshot changes",
+            inputs=inputs,
+            a=Side("after", last[what], ""),
+            b=Side("before", first[what], ""),
+            figure=last[what] - first[what],
+            spread=Spread.of([point[what] - first[what] for point in ours]),
+            bound=Bound(high=0),
+        )
+    for series, cause, bytes_bound, blocks_bound in (
+        (ours, "snapshot change", _BYTES, _BLOCKS),
+        (bare, "bare connection, opened and closed", None, None),
+    ):
+        for key, what, unit, bound in (
+            ("rss", "RSS", "bytes", bytes_bound),
+            ("blocks", "Python's blocks of memory", "blocks", blocks_bound),
+        ):
+            yield Row(
+                benchmark=NAME,
+                what=f"{what} more for each {cause}",
+                inputs=inputs if series is ours else {"connections": changes, "after": warm},
+                a=Side("after", series[-1][key], unit),
+                b=Side("before", series[0][key], unit),
+                figure=_growth(series, key),
+                unit=unit,
+                bound=bound,
+                note="" if series is ours else "what gRPC itself leaves",
+            )
+
+
+def _settled(series: Sequence[Mapping[str, int]], warm: int) -> list[Mapping[str, int]]:
+    return [point for point in series if point["count"] >= warm]
+
+
+def _growth(series: Sequence[Mapping[str, int]], key: str) -> float:
+    return slope([(point["count"], point[key]) for point in series])

@@ -1,0 +1,78 @@
+"""A worker with one channel, ours or bare. Asked for calls, it makes them and tells the time and the CPU they took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from lb_client.driver import CallDriver, Load
+from lb_client.records import CallRecorder
+from tests.benchmarks.programs.channels import METHOD, REQUEST, ChannelChoice, say_hello
+from tests.benchmarks.programs.talk import questions, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+    import grpc.aio
+
+_WARM_CALLS = 100
+
+
+def _blocking(channel: grpc.Channel) -> Callable[[int, int], int]:
+    """One call after the other; the asyncio driver's plain twin."""
+    call = say_hello(channel)
+
+    def drive(count: int, _concurrency: int) -> int:
+        for _ in range(count):
+            call(REQUEST, timeout=5.0)
+        return 0
+
+    return drive
+
+
+def _asyncio(channel: grpc.aio.Channel, runner: asyncio.Runner) -> Callable[[int, int], int]:
+    """By the driver of `lbdemo call`."""
+
+    def drive(count: int, concurrency: int) -> int:
+        recorder = CallRecorder()
+        runner.run(_drive(channel, recorder, Load(count=count, concurrency=concurrency)))
+        return recorder.failed
+
+    return drive
+
+
+async def _drive(channel: grpc.aio.Channel, recorder: CallRecorder, load: Load) -> None:
+    await CallDriver(channel, METHOD, REQUEST, recorder, load).run()
+
+
+async def _opened(choice: ChannelChoice) -> grpc.aio.Channel:
+    return choice.open_aio()
+
+
+def _answer(drive: Callable[[int, int], int]) -> None:
+    drive(_WARM_CALLS, 1)
+    say(ready=True)
+    for question in questions():
+        # CPU is that of the process, all its threads: gRPC's, and our control plane's.
+        cpu_s, wall_s = time.process_time(), time.monotonic()
+        failed = drive(question["calls"], question["concurrency"])
+        wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+        say(wall_s=wall_s, cpu_s=cpu_s, failed=failed)
+
+
+def main() -> None:
+    choice = ChannelChoice.of_arguments()
+    if not choice.aio:
+        with choice.open() as channel:
+            _answer(_blocking(channel))
+        return
+    with asyncio.Runner() as runner:
+        aio_channel = runner.run(_opened(choice))
+        _answer(_asyncio(aio_channel, runner))
+        runner.run(aio_channel.close())
+
+
+if __name__ == "__main__":
+    main()

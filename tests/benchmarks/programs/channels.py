@@ -1,0 +1,73 @@
+"""The channels to compare: ours on a resolver target, or a bare one on addresses; for asyncio or not."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+METHOD = "/helloworld.Greeter/SayHello"
+REQUEST = b"\n\x05world"
+"""A HelloRequest with `world` for a name."""
+
+_BARE_OPTIONS = (
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelChoice:
+    """Which channel a worker opens.
+
+    Attributes:
+        ours: Whether it is one of lb_client.
+        aio: Whether it is for asyncio.
+        target: A resolver target for ours; `ipv4:` and addresses, or one address, for a bare one.
+    """
+
+    ours: bool
+    aio: bool
+    target: str
+
+    @classmethod
+    def of_arguments(cls, args: Sequence[str] | None = None) -> ChannelChoice:
+        """From `(ours|bare) (sync|aio) TARGET`."""
+        parser = argparse.ArgumentParser()
+        parser.add_argument("whose", choices=["ours", "bare"])
+        parser.add_argument("api", choices=["sync", "aio"])
+        parser.add_argument("target")
+        given = parser.parse_args(args)
+        return cls(given.whose == "ours", given.api == "aio", given.target)
+
+    def open(self) -> grpc.Channel:
+        """The channel, for code that blocks."""
+        if not self.ours:
+            return grpc.insecure_channel(self.target, _BARE_OPTIONS)
+        import lb_client  # noqa: PLC0415 -- what ours costs beyond the bare one is just the question
+
+        return lb_client.insecure_channel(self.target)
+
+    def open_aio(self) -> grpc.aio.Channel:
+        """The channel, on a running loop."""
+        if not self.ours:
+            return grpc.aio.insecure_channel(self.target, _BARE_OPTIONS)
+        from lb_client import aio  # noqa: PLC0415 -- as above
+
+        return aio.insecure_channel(self.target)
+
+
+def say_hello(channel: grpc.Channel) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+    """The method, on bytes."""
+    return channel.unary_unary(METHOD)
+
+
+def say_hello_aio(channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    """The method, on bytes."""
+    return channel.unary_unary(METHOD)
