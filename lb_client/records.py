@@ -6,16 +6,19 @@ Memory is bounded by the number of backends and changes, not by that of calls. W
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lb_client.stats import LatencyHistogram
 
-SETTLE_S = 0.25
+SETTLE_S = 0.5
 """How long after a membership change picks are not judged: the change is on its way and new endpoints connect."""
 
+LEAD_S = 0.3
+"""How long before it they are not judged either: one hears of a change late, and a call may be picked late."""
+
 SLICE_S = 0.1
-"""Up to so much before a change is not judged either: one hears of it when calls may already have seen it."""
 
 MAX_SEGMENTS = 500
 _MAX_FAILURES = 8
@@ -113,12 +116,13 @@ class CallRecorder:
         self.failures: dict[tuple[str, str], int] = {}
         self.backends: dict[tuple[str, str], BackendTally] = {}
         self._segments = [Segment(-math.inf, settled=True, look=0)]
-        self._previous, self._slice = _Slice.none(), _Slice.none()
+        self._slices: deque[_Slice] = deque()  # the latest calls, by time; those before LEAD_S ago are in segments
+        self._slice = _Slice.none()  # the last of them
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """In the order of time. The first begins with the run and counts as settled: warm-up went before it."""
-        for piece in (self._previous, self._slice):
+        for piece in self._slices:
             self._keep(piece)
             piece.counts.clear()
         return tuple(self._segments)
@@ -153,28 +157,29 @@ class CallRecorder:
         if len(self._segments) >= MAX_SEGMENTS:
             self._segments[-1].settled = False
             return
-        pieces = (self._previous, self._slice)
-        touched = [piece for piece in pieces if piece.end_s > at_s]
-        for piece in pieces:
-            if piece.end_s <= at_s:
+        touched = [piece for piece in self._slices if piece.end_s > at_s - LEAD_S]
+        for piece in self._slices:
+            if piece not in touched:
                 self._keep(piece)
         begin_s = min([at_s, *(piece.begin_s for piece in touched)])
-        # A change while the last one was settling: its settled part never came.
         changing = Segment(begin_s, settled=False, look=look)
         while self._segments[-1].begin_s >= begin_s:
             _add_counts(changing.counts, self._segments.pop().counts)
         for piece in touched:
             _add_counts(changing.counts, piece.counts)
         self._segments += [changing, Segment(at_s + SETTLE_S, settled=True, look=look)]
-        self._previous, self._slice = _Slice.none(), _Slice.none()
+        self._slices.clear()
+        self._slice = _Slice.none()
 
     def _begin_slice(self, start_s: float) -> None:
-        self._keep(self._previous)
+        while self._slices and self._slices[0].end_s < start_s - 2 * LEAD_S:
+            self._keep(self._slices.popleft())
         tick_s = start_s // SLICE_S * SLICE_S
         # It does not reach over the border of a segment.
         begin_s = max(tick_s, *(s.begin_s for s in self._segments[-2:] if s.begin_s <= start_s), -math.inf)
         end_s = min(tick_s + SLICE_S, *(s.begin_s for s in self._segments[-2:] if s.begin_s > start_s), math.inf)
-        self._previous, self._slice = self._slice, _Slice(begin_s, end_s, {})
+        self._slice = _Slice(begin_s, end_s, {})
+        self._slices.append(self._slice)
 
     def _keep(self, piece: _Slice) -> None:
         if piece.counts:
@@ -182,8 +187,10 @@ class CallRecorder:
 
     def _counts_at(self, start_s: float) -> dict[tuple[str, str], int]:
         # Calls end in another order than they start: this one began before the slice in hand.
-        previous = self._previous
-        return previous.counts if previous.begin_s <= start_s < previous.end_s else self._segment_at(start_s).counts
+        for piece in reversed(self._slices):
+            if piece.begin_s <= start_s < piece.end_s:
+                return piece.counts
+        return self._segment_at(start_s).counts
 
     def _segment_at(self, start_s: float) -> Segment:
         return next(segment for segment in reversed(self._segments) if segment.begin_s <= start_s)
