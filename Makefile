@@ -30,7 +30,7 @@ help: ## List the targets.
 .PHONY: demo
 demo: .venv/run.stamp ## Start three replicas, call them 100 times, show how the calls spread, stop them.
 	@for name in $$(env | sed -n 's/^\(LBDEMO_[A-Z_]*\)=.*/\1/p'); do unset "$$name"; done; \
-	LBDEMO_STATE_DIR=$$(mktemp -d /tmp/lbdemo.XXXXXX); export LBDEMO_STATE_DIR; \
+	LBDEMO_STATE_DIR=$$(mktemp -d "$${TMPDIR:-/tmp}/lbdemo.XXXXXX"); export LBDEMO_STATE_DIR; \
 	lbdemo() { printf '\n$$ lbdemo %s\n' "$$*"; $(PY) -m lb_client.cli "$$@"; }; \
 	end() { $(PY) -m lb_client.cli down >/dev/null 2>&1 || true; rm -rf "$$LBDEMO_STATE_DIR"; }; \
 	trap end EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \

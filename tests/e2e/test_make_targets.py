@@ -80,3 +80,11 @@ def test_help_lists_every_target_that_has_a_line() -> None:
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")}
     assert {"demo", "test", "help", "proto", "bench", "lock", "peers", "compose-check", "wheel", "clean"} <= listed
+
+
+def test_demo_prints_an_even_report_and_leaves_nothing_running() -> None:
+    done = _make(CHECKOUT, "demo")
+    assert done.returncode == 0, done.stderr
+    commands = [line for line in done.stdout.splitlines() if line.startswith("$ ")]
+    assert commands == ["$ lbdemo up --replicas 3", "$ lbdemo call --count 100", "$ lbdemo down"]
+    assert "Even: 100 calls over 3 endpoints, 34/33/33." in done.stdout
