@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -22,10 +23,11 @@ PAGES = [
 def test_commands_of_the_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path}
-    run(steps_of(_with_free_port(page.read_text())), folder=tmp_path, checkout=CHECKOUT, env=env, timeout_s=170)
+    run(steps_of(_with_free_ports(page.read_text())), folder=tmp_path, checkout=CHECKOUT, env=env, timeout_s=170)
 
 
-def _with_free_port(page: str) -> str:
-    """The page with a free port for gRPC's usual one, which somebody else may have taken here."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return page.replace("50051", str(server.getsockname()[1]))
+def _with_free_ports(page: str) -> str:
+    """The page with free ports for 50051, gRPC's usual one, and 50052: somebody else may have taken them here."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = {"50051": one.getsockname()[1], "50052": two.getsockname()[1]}
+        return re.sub("5005[12]", lambda found: str(ports[found[0]]), page)
