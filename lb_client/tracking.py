@@ -67,12 +67,13 @@ class MembershipTracker:
         if not self._begun or before is None:
             return
         news = events_between(before, look)
-        if not news or len(self.looks) >= MAX_LOOKS:
+        if len(self.looks) >= MAX_LOOKS or not (news or self.knows_registry):
             return
         self.looks.append(look)
         for event in news:
             self._tell(event)
-        if before.ready_addresses != look.ready_addresses:
+        # What a resolver publishes makes a new picker, which begins anywhere, whoever may take calls after it.
+        if self.knows_registry or before.ready_addresses != look.ready_addresses:
             self._mark(look.at_s if since_s is None else since_s, len(self.looks) - 1)
 
     def _tell(self, event: Event) -> None:

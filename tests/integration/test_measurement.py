@@ -13,7 +13,7 @@ import lb_client.aio
 from lb_client.channelz import open_viewed
 from lb_client.driver import Load
 from lb_client.measurement import Measurement
-from lb_client.records import SLICE_S
+from lb_client.records import LEAD_S, SLICE_S
 from lb_client.report import Question, Report
 from lb_client.tracking import ChannelTracker, MembershipTracker, SnapshotTracker
 from resolver.testing import ManualRegistry
@@ -131,7 +131,7 @@ async def test_endpoint_that_joins_and_one_that_leaves_cut_the_run_in_even_piece
             await measurement.flush()
             last = measurement.recorder.segments[-1]
             assert (last.look, last.settled) == (look, True)
-            assert time.monotonic() > last.begin_s + 3 * SLICE_S
+            assert time.monotonic() > last.begin_s + LEAD_S + 2 * SLICE_S
             assert last.counts
 
         await aeventually(lambda: judged(0))
