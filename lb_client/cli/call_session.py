@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import selectors
 import signal
@@ -72,6 +73,7 @@ def carry_out(plan: Plan) -> Report:
     try:
         return _run(plan)
     finally:
+        gc.enable()
         warnings.print()
 
 
@@ -138,6 +140,9 @@ async def _measure(plan: Plan, target: OpenTarget) -> Report:
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:
         raise Failure(_unreachable(plan, target, warm_up.reason))
+    # What is there now stays: no collection goes through it while calls are measured.
+    gc.freeze()
+    gc.enable()
     with _interruptible(measurement):
         await _run_and_show(plan, measurement)
     answer = None
