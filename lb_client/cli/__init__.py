@@ -1,1 +1,23 @@
-"""The `lbdemo` command: one module for each subcommand, imported when it is run."""
+"""The `lbdemo` command: its door here, its root in root.py, one module for each subcommand, imported when it is run."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command; never returns.
+
+    Exit codes: 0 all well, 1 a call or an action failed, 2 usage, 130 interrupted by Ctrl-C.
+    """
+    try:
+        # Inside, so that Ctrl-C while it is imported ends like any other.
+        from lb_client.cli.root import run  # noqa: PLC0415
+
+        code = run()
+    except KeyboardInterrupt:
+        sys.stderr.write("lbdemo: interrupted\n")
+        code = 130
+    sys.exit(code)

@@ -42,7 +42,7 @@ def test_broken_file_fails(good: str, bad: str, tmp_path: Path) -> None:
 
 
 def test_each_service_runs_a_command_that_there_is() -> None:
-    from lb_client.cli.__main__ import COMMANDS  # noqa: PLC0415 -- only this test needs it
+    from lb_client.cli.root import COMMANDS  # noqa: PLC0415 -- only this test needs it
 
     services = yaml.safe_load(COMPOSE)["services"]
     assert {service["command"][0] for service in services.values()} <= COMMANDS.keys()

@@ -9,7 +9,7 @@ import pytest
 
 # What may be imported to print a page of help: third-party modules by their first name, and the command's own.
 THIRD_PARTY = {"click"}
-OURS = {"lb_client.cli", "lb_client.cli.__main__", "lb_client.cli.common"}
+OURS = {"lb_client.cli", "lb_client.cli.root", "lb_client.cli.common"}
 HEAVY = {"asyncio", "concurrent", "google", "grpc", "http", "logging", "rich", "ssl", "subprocess"}
 
 SHOW = """
@@ -17,9 +17,9 @@ import sys
 before = set(sys.modules)
 sys.argv = ["lbdemo", *sys.argv[1:]]
 try:
-    from lb_client.cli.__main__ import main
+    from lb_client.cli.root import run
     if sys.argv[1:]:
-        main()
+        run()
 finally:
     print("\\n".join(sorted(set(sys.modules) - before)), file=sys.stderr)
 """

@@ -1,0 +1,101 @@
+"""The command's root: which subcommands there are, and how an exception becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lb_client._version import __version__
+from lb_client.cli.common import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# name -> (module, one line of help). The line stands here so that `lbdemo --help` imports no subcommand.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("lb_client.cli.up", "Start replicas in the background, or scale those that run."),
+    "down": ("lb_client.cli.down", "Drain and stop every replica."),
+    "status": ("lb_client.cli.status", "Show the replicas and their health."),
+    "scale": ("lb_client.cli.scale", "Change the number of replicas."),
+    "call": ("lb_client.cli.call", "Send calls and report how they spread."),
+    "logs": ("lb_client.cli.logs", "Print what the replicas wrote."),
+    "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
+    "completion": ("lb_client.cli.completion", "Print the shell's completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand's module when that subcommand is run, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """All names, in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's signature
+        """The subcommand `command` of the module behind the name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The subcommand of the first word, or an error that names the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415 -- only for who mistyped
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's signature
+        """The list of subcommands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"auto_envvar_prefix": "LBDEMO", "help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start with: lbdemo up --replicas 3 && lbdemo call --count 100 && lbdemo down",
+)
+@click.version_option(__version__, prog_name="lbdemo")
+def root() -> None:
+    """Client-side load balancing for gRPC, to start, to watch and to break."""
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; see `lb_client.cli.main` for what they mean."""
+    kwargs: dict[str, Any] = {"args": args, "prog_name": "lbdemo", "standalone_mode": False}
+    try:
+        code = root.main(**kwargs)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "lbdemo"
+        click.echo(f"{command}: {_one_line(error.format_message())} (see {command} --help)", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        click.echo(f"lbdemo: {_one_line(error.format_message())}", err=True)
+        code = error.exit_code
+    except Failure as failure:
+        click.echo(f"lbdemo: {failure}", err=True)
+        code = failure.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("lbdemo: interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of a pipe went away (`lbdemo call --json | head`): nothing to say to anybody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split()).removesuffix(".")
