@@ -33,7 +33,7 @@ demo: .venv/run.stamp ## Start three replicas, call them 100 times, show how the
 	LBDEMO_STATE_DIR=$$(mktemp -d "$${TMPDIR:-/tmp}/lbdemo.XXXXXX"); export LBDEMO_STATE_DIR; \
 	lbdemo() { printf '\n$$ lbdemo %s\n' "$$*"; $(PY) -m lb_client.cli "$$@"; }; \
 	end() { $(PY) -m lb_client.cli down >/dev/null 2>&1 || true; rm -rf "$$LBDEMO_STATE_DIR"; }; \
-	trap end EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	trap end EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 141' PIPE; trap 'exit 143' TERM; \
 	lbdemo up --replicas 3; lbdemo call --count 100; lbdemo down
 
 .PHONY: setup

@@ -88,3 +88,10 @@ def test_demo_prints_an_even_report_and_leaves_nothing_running() -> None:
     commands = [line for line in done.stdout.splitlines() if line.startswith("$ ")]
     assert commands == ["$ lbdemo up --replicas 3", "$ lbdemo call --count 100", "$ lbdemo down"]
     assert "Even: 100 calls over 3 endpoints, 34/33/33." in done.stdout
+
+
+def test_demo_whose_reader_goes_away_leaves_nothing_running() -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'make -C "$0" demo | grep -q -m 1 serve', str(CHECKOUT)], capture_output=True, check=False
+    )
+    assert done.returncode == 0
