@@ -21,7 +21,7 @@ def insecure_channel(
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
     health_check: bool | str = True,
-    options: Sequence[tuple[str, Any]] = (),
+    options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
     interceptors: Sequence[grpc.aio.ClientInterceptor] | None = None,
 ) -> grpc.aio.Channel:
@@ -45,7 +45,7 @@ def secure_channel(
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
     health_check: bool | str = True,
-    options: Sequence[tuple[str, Any]] = (),
+    options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
     interceptors: Sequence[grpc.aio.ClientInterceptor] | None = None,
 ) -> grpc.aio.Channel:

@@ -10,7 +10,6 @@ import grpc
 from resolver import runtime
 from resolver.control_plane import SourceSpec
 from resolver.policy import Policy, RoundRobin
-from resolver.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,8 +19,14 @@ Channel = TypeVar("Channel")
 # A target of ours names a resolver, not a host: an http_proxy variable must not send it elsewhere.
 _DEFAULT_OPTIONS: tuple[tuple[str, Any], ...] = (("grpc.enable_http_proxy", 0),)
 
-# What the health monitor's connections need as well, to be taken for the same client.
-_IDENTITY_OPTIONS = frozenset({"grpc.ssl_target_name_override", "grpc.default_authority"})
+# What the health monitor's connections need as well, to be taken for the same client and to live as long.
+_MONITOR_OPTIONS = ("grpc.ssl_target_name_override", "grpc.default_authority", "grpc.keepalive_")
+
+# Core takes these from xDS alone. Silence would let a retry policy or a deadline go lost.
+_WITHOUT_EFFECT = {
+    "grpc.service_config": "a service config has no effect on a live target: use policy=…, and timeouts on each call",
+    "grpc.lb_policy_name": "a live target takes its load-balancing policy from policy=…",
+}
 
 
 def insecure_channel(
@@ -29,7 +34,7 @@ def insecure_channel(
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
     health_check: bool | str = True,
-    options: Sequence[tuple[str, Any]] = (),
+    options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
 ) -> grpc.Channel:
     """A stock `grpc.Channel` in plain text whose endpoints follow the target's registry and their health.
@@ -43,7 +48,8 @@ def insecure_channel(
         policy: How calls spread over the endpoints.
         health_check: True follows `grpc.health.v1` for the server as a whole, a name for that service; False takes
             every endpoint as the registry tells it. An endpoint without a health service counts as healthy.
-        options: Channel arguments as `grpc.insecure_channel` takes them.
+        options: Channel arguments as `grpc.insecure_channel` takes them; those for keepalive and for the name in a
+            certificate hold for the health monitor too.
         compression: As `grpc.insecure_channel` takes it.
 
     Returns:
@@ -52,6 +58,7 @@ def insecure_channel(
 
     Raises:
         TargetError: The target is malformed, or nobody resolves its scheme.
+        ValueError: `options` hold a service config or a policy's name: core takes neither on a live target.
         BootstrapError: The process opened an xDS channel of its own before, or its xDS bootstrap is unusable.
         ControlPlaneError: The control plane's private socket could not be opened.
     """
@@ -71,7 +78,7 @@ def secure_channel(
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
     health_check: bool | str = True,
-    options: Sequence[tuple[str, Any]] = (),
+    options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
 ) -> grpc.Channel:
     """The same as `insecure_channel`, over `credentials`, which the health monitor uses as well.
@@ -97,7 +104,7 @@ def open_channel(
     *,
     policy: Policy,
     health_check: bool | str,
-    options: Sequence[tuple[str, Any]],
+    options: Sequence[tuple[str, Any]] | None,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> Channel:
     """Lease the target, let `make` open the channel at its URI, and end the lease when the channel is closed or gone.
@@ -106,24 +113,39 @@ def open_channel(
     """
     if not isinstance(policy, Policy):
         raise TypeError(f"policy must be one of lb_client.policy, such as RoundRobin(), not {policy!r}")
-    service = health_check if isinstance(health_check, str) else ("" if health_check else None)
-    identity = tuple((key, value) for key, value in options if key in _IDENTITY_OPTIONS)
-    lease = runtime.lease(SourceSpec(Target.parse(target), service, credentials, identity), policy)
-    given = {key for key, _ in options}
+    arguments = list(options or ())
+    given = {key for key, _ in arguments}
+    for key in given & _WITHOUT_EFFECT.keys():
+        raise ValueError(f"{key}: {_WITHOUT_EFFECT[key]}")
+    monitor = tuple((key, value) for key, value in arguments if key.startswith(_MONITOR_OPTIONS))
+    lease = runtime.lease(SourceSpec.of(target, health_check, credentials=credentials, options=monitor), policy)
+    life = _Life("1")
+    arguments += [("lbdemo.life", life), *(option for option in _DEFAULT_OPTIONS if option[0] not in given)]
     try:
-        channel = make(lease.uri, [*options, *(option for option in _DEFAULT_OPTIONS if option[0] not in given)])
+        channel = make(lease.uri, arguments)
     except BaseException:
         lease.release()
         raise
-    # The channel stays a stock one, so nobody tells us when it is closed: its ADS stream ends then, and we look.
-    reference = weakref.ref(channel, lambda _: lease.review_soon())
+    # The channel stays a stock one, so nobody tells us when it is closed: its ADS stream ends then, and we look. And a
+    # stub goes on with the channel inside it when the channel object is gone: that one keeps its arguments alive.
+    channel_reference = weakref.ref(channel, lambda _: lease.review_soon())
+    life_reference = weakref.ref(life, lambda _: lease.review_soon())
 
     def is_over() -> bool:
-        open_one = reference()
-        return open_one is None or is_closed(open_one)
+        channel = channel_reference()
+        return life_reference() is None if channel is None else is_closed(channel)
 
     lease.is_over = is_over
     return channel
+
+
+class _Life(str):
+    """A channel argument that can be referred to weakly.
+
+    Its text is always the same, because core shares connections between channels of equal arguments.
+    """
+
+    __slots__ = ("__weakref__",)
 
 
 def _is_closed(channel: grpc.Channel) -> bool:

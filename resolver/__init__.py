@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from resolver.errors import BootstrapError, ControlPlaneError, ResolverError, TargetError
@@ -27,6 +28,9 @@ __all__ = [
     "unregister",
     "watch",
 ]
+
+# An application that sets up no logging is not to find our warnings on its stderr.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

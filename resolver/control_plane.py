@@ -10,11 +10,11 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import re
 import shutil
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -22,6 +22,7 @@ import grpc.aio
 from resolver.errors import ControlPlaneError
 from resolver.health import grpc_health_check
 from resolver.snapshots import SnapshotSource
+from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
 from resolver.xds.server import AdsServer
 from resolver.xds.store import ResourceStore
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from resolver.model import Snapshot
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
-    from resolver.target import Target
 
 _log = logging.getLogger(__name__)
 
 # A channel that was closed before it ever connected ends no stream that would tell us: look now and then.
 _REVIEW_S = 0.5
 _START_S = 10.0
+_END_S = 2.0
+_END_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,23 @@ class SourceSpec:
     health_service: str | None = ""
     credentials: grpc.ChannelCredentials | None = None
     options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        target: str,
+        health_check: bool | str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: tuple[tuple[str, Any], ...] = (),
+    ) -> SourceSpec:
+        """From the arguments of the public functions.
+
+        Raises:
+            TargetError: The target is malformed.
+        """
+        service = health_check if isinstance(health_check, str) else ("" if health_check else None)
+        return cls(Target.parse(target), service, credentials, options)
 
 
 @dataclass(eq=False, slots=True)
@@ -93,7 +112,7 @@ class Subscription:
         self.closed = False
 
     def close(self) -> None:
-        """No callback begins after this returns, save one that already runs. No error if it is closed."""
+        """Let no callback begin from now on; one that has begun goes on. No error if it is closed."""
         self.closed = True
         self._plane.review_soon()
 
@@ -121,13 +140,23 @@ class ControlPlane:
     Args:
         socket_path: Where to serve xDS. Its folder is made, private, and removed at the end.
         lock: Held by whoever calls `lease` or `subscribe`, so that none comes in between "nobody needs it" and the end.
-        unneeded: Called once, with the lock held, when the last lease and subscription are over.
+        unneeded: Called once, with the lock held, when the last lease and subscription are over, or the thread fails.
+        ended: Called on the thread again and again, when the socket is free, until it returns True.
     """
 
-    def __init__(self, socket_path: Path, *, lock: threading.RLock, unneeded: Callable[[ControlPlane], None]) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        lock: threading.RLock,
+        unneeded: Callable[[ControlPlane], None],
+        ended: Callable[[], bool],
+    ) -> None:
         self.socket_path = socket_path
         self._lock = lock
         self._unneeded = unneeded
+        self._on_ended = ended
+        self._released = threading.Event()
         self.store = ResourceStore()
         self.ads = AdsServer(self.store, stream_ended=self._review)
         self._specs: dict[SourceSpec, str] = {}  # -> the source's key
@@ -147,7 +176,10 @@ class ControlPlane:
             ControlPlaneError: The socket could not be opened.
         """
         self._thread.start()
-        self._ready.result(_START_S)
+        try:
+            self._ready.result(_START_S)
+        except TimeoutError:
+            raise ControlPlaneError(f"the control plane was not ready within {_START_S:.0f} s") from None
 
     def end(self) -> None:
         """Ask the thread to end; leases that are left lose their service. From any thread."""
@@ -155,9 +187,13 @@ class ControlPlane:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself meanwhile
                 self._loop.call_soon_threadsafe(self._ended.set)
 
-    def join(self, timeout_s: float | None = None) -> None:
+    def join(self, timeout_s: float) -> None:
         """Wait until the thread has ended."""
         self._thread.join(timeout_s)
+
+    def released_within(self, timeout_s: float) -> bool:
+        """Wait until the socket is free for another; False when it is not in time."""
+        return self._released.wait(timeout_s)
 
     def lease(self, spec: SourceSpec, factory: WatcherFactory, policy: Policy) -> Lease:
         """Serve a target under a policy. With the lock held, from any thread but our own."""
@@ -166,10 +202,10 @@ class ControlPlane:
         if service is None:
             service = _unique(f"{policy.name}/{source}", set(self._services.values()))
             self._services[source, policy] = service
+            # The loop runs this before anything that a channel, opened later, can ask of it.
+            self._call(lambda: self._offer(spec, source, service, factory, policy))
         lease = Lease(f"xds://{AUTHORITY}/{service}", service, self)
         self._leases.add(lease)
-        # The loop runs this before anything that a channel, opened later, can ask of it.
-        self._call(lambda: self._offer(spec, source, service, factory, policy))
         return lease
 
     def subscribe(
@@ -201,12 +237,16 @@ class ControlPlane:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except Exception as error:
+        except BaseException as error:  # noqa: BLE001 -- told to whoever waits for the start, or logged
             if self._ready.done():
-                raise
-            self._ready.set_exception(
-                ControlPlaneError(f"the control plane's socket {self.socket_path} cannot be served: {error}")
-            )
+                _log.critical("the control plane failed; channels keep their last endpoints", exc_info=error)
+            else:
+                text = f"the control plane's socket {self.socket_path} cannot be served: {error}"
+                self._ready.set_exception(ControlPlaneError(text))
+        finally:
+            with self._lock:
+                self._unneeded(self)
+            self._released.set()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -223,15 +263,26 @@ class ControlPlane:
                     await asyncio.wait_for(self._ended.wait(), _REVIEW_S)
                 self._review()
         finally:
-            tasks = [running.task for running in self._sources.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # The socket first: whoever opens a channel now waits for it. What a registry's watcher takes its time
+            # with, nobody waits for.
             self.ads.close()
             await server.stop(1.0)
             shutil.rmtree(self.socket_path.parent, ignore_errors=True)
+            self._released.set()
+            tasks = [running.task for running in self._sources.values()]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=_END_S)
+            for _ in range(_END_TRIES):
+                if self._on_ended():
+                    break
+                await asyncio.sleep(_END_S / _END_TRIES)
 
     def _offer(self, spec: SourceSpec, source: str, service: str, factory: WatcherFactory, policy: Policy) -> None:
+        with self._lock:
+            if service not in self._services.values():
+                return  # let go of before its turn came
         self.store.put_service(service, source, policy)
         self._ensure(spec, source, factory)
         self.ads.changed()
@@ -293,14 +344,16 @@ def _tell(subscription: Subscription, snapshot: Snapshot) -> None:
         return
     try:
         subscription.callback(snapshot)
-    except Exception:  # noqa: BLE001 -- a caller's callback must not end the watch for everybody; it is not hidden
+    except (Exception, SystemExit):  # noqa: BLE001 -- a callback's fault must not end the watch for everybody
         _log.exception("a snapshot callback failed")
 
 
 def _readable(target: Target) -> str:
     """A key for the target that reads like it and needs no escaping in a URI path."""
-    rest = quote((target.authority + target.path).strip("/"), safe="/:,.-_~@=+")
-    return f"{target.scheme}/{rest if len(rest) <= 200 else rest[:180] + '...'}"
+    rest = quote_path((target.authority + target.path).strip("/"))
+    if len(rest) > 200:
+        rest = re.sub("%.?$", "", rest[:180]) + "..."  # not in the middle of an escape
+    return f"{target.scheme}/{rest}"
 
 
 def _unique(wanted: str, taken: set[str]) -> str:

@@ -1,15 +1,17 @@
 """The health monitor: one `grpc.health.v1` Watch stream for each endpoint, as an endless series of verdicts.
 
 It follows gRPC's client-side health checking (https://github.com/grpc/grpc/blob/master/doc/health-checking.md):
-SERVING is healthy, UNIMPLEMENTED is healthy (the server does not take part), a broken stream is not, and the back-off
-begins again with the first message received. Core's own `healthCheckConfig` has no effect on an xDS channel.
+SERVING is healthy, UNIMPLEMENTED is healthy (the server does not take part), a stream that cannot be had is not, and
+the back-off begins again with the first message received. Core's own `healthCheckConfig` has no effect on xDS.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -22,17 +24,31 @@ from resolver.model import Endpoint, Health
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_log = logging.getLogger(__name__)
-
-# What checks one endpoint: yields a verdict whenever there is a new one, without end, until closed with `aclose()`.
-HealthCheck = Callable[[Endpoint], AsyncGenerator[Health, None]]
-
 _CONNECT_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.enable_http_proxy", 0),  # an http_proxy variable would take even loopback addresses
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
+
+# A stream that was answered and ended may be no more than that: a server that limits the age of connections. It is
+# opened again without a verdict, and the server has this long to answer on it.
+_SECOND_CHANCE_S = 0.2
+# A stream that lasted so long is no sign of a server that ends every one at once.
+_LASTED_S = 1.0
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check says of an endpoint, and why it is not well; the reason is one line, "" where there is none."""
+
+    health: Health
+    reason: str = ""
+
+
+# What checks one endpoint: yields a verdict whenever there is a new one, without end, until closed with `aclose()`.
+HealthCheck = Callable[[Endpoint], AsyncGenerator[Verdict, None]]
 
 
 def grpc_health_check(
@@ -46,48 +62,95 @@ def grpc_health_check(
     The check holds one connection of its own to the endpoint, with `credentials` where given.
     """
 
-    def check(endpoint: Endpoint) -> AsyncGenerator[Health, None]:
-        return _watch(endpoint, service, credentials, (*_CONNECT_OPTIONS, *options))
+    def check(endpoint: Endpoint) -> AsyncGenerator[Verdict, None]:
+        return _check(endpoint.address, service, credentials, (*_CONNECT_OPTIONS, *options))
 
     return check
 
 
-async def _watch(
-    endpoint: Endpoint, service: str, credentials: grpc.ChannelCredentials | None, options: Sequence[tuple[str, Any]]
-) -> AsyncGenerator[Health, None]:
-    backoff = Backoff(first_s=0.05, cap_s=1.0)
-    request = health_pb2.HealthCheckRequest(service=service)
+async def _check(
+    address: str, service: str, credentials: grpc.ChannelCredentials | None, options: Sequence[tuple[str, Any]]
+) -> AsyncGenerator[Verdict, None]:
     if credentials is None:
-        channel = grpc.aio.insecure_channel(endpoint.address, options)
+        channel = grpc.aio.insecure_channel(address, options)
     else:
-        channel = grpc.aio.secure_channel(endpoint.address, credentials, options)
-    watch = channel.unary_stream(
-        "/grpc.health.v1.Health/Watch",
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
+        channel = grpc.aio.secure_channel(address, credentials, options)
     try:
-        while True:
-            call = watch(request)
-            try:
-                async for response in call:
-                    backoff.reset()
-                    yield Health.HEALTHY if response.status == _SERVING else Health.UNHEALTHY
-                reason = "the server ended the stream"
-            except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                    _log.debug("%s has no health service: taken for healthy", endpoint.address)
-                    yield Health.HEALTHY
-                    await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
-                    continue
-                reason = error.details() or error.code().name
-            finally:
-                call.cancel()
-            _log.debug("health of %s: %s", endpoint.address, reason)
-            yield Health.UNHEALTHY
-            await asyncio.sleep(backoff.next_s())
+        async with aclosing(_verdicts(channel, service)) as verdicts:
+            async for verdict in verdicts:
+                yield verdict
     finally:
         await channel.close()
 
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
+async def _verdicts(channel: grpc.aio.Channel, service: str) -> AsyncGenerator[Verdict, None]:
+    backoff = Backoff(first_s=0.05, cap_s=1.0)
+    patience_s: float | None = None
+    while True:
+        began_s = time.monotonic()
+        answered = False
+        try:
+            async with aclosing(_statuses(channel, service, patience_s)) as statuses:
+                async for status in statuses:
+                    answered = True
+                    backoff.reset()
+                    yield _verdict(status, service)
+            reason = "it ended the health stream without an answer"
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                answered = True
+                yield Verdict(Health.HEALTHY)
+                await _while_connected(channel)
+            reason = f"{error.code().name}: {' '.join((error.details() or 'no details').split())}"
+        except TimeoutError:
+            reason = "its health stream ended, and it does not answer a new one"
+        except ValueError as error:
+            reason = str(error)
+        if not answered:
+            yield Verdict(Health.UNHEALTHY, reason)
+        patience_s = _SECOND_CHANCE_S if answered else None
+        if not answered or time.monotonic() - began_s < _LASTED_S:
+            await asyncio.sleep(backoff.next_s())
+
+
+async def _while_connected(channel: grpc.aio.Channel) -> None:
+    # Not wait_for_state_change: a channel that is closed leaves that pending in core, and it ends in whichever loop is
+    # alive by then.
+    while channel.get_state() is grpc.ChannelConnectivity.READY:  # noqa: ASYNC110 -- for that reason
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _statuses(channel: grpc.aio.Channel, service: str, patience_s: float | None) -> AsyncGenerator[int, None]:
+    """The statuses of one Watch, until it ends.
+
+    Raises:
+        AioRpcError: It failed.
+        TimeoutError: The first one did not come within `patience_s` seconds; None waits for ever.
+        ValueError: What came is no HealthCheckResponse.
+    """
+    watch: grpc.aio.UnaryStreamMultiCallable[Any, Any] = channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    call = watch(health_pb2.HealthCheckRequest(service=service))
+    try:
+        while True:
+            async with asyncio.timeout(patience_s):
+                response: Any = await call.read()
+            if response is grpc.aio.EOF:
+                return
+            if response is None:  # grpc.aio's way to say that it could not be decoded
+                raise ValueError("its answer is no HealthCheckResponse")
+            yield response.status
+            patience_s = None
+    finally:
+        call.cancel()
+
+
+def _verdict(status: int, service: str) -> Verdict:
+    if status == health_pb2.HealthCheckResponse.SERVING:
+        return Verdict(Health.HEALTHY)
+    if status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
+        return Verdict(Health.UNHEALTHY, f"it has no service {service!r}")
+    return Verdict(Health.UNHEALTHY, "it says NOT_SERVING")

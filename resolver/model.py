@@ -6,6 +6,9 @@ import enum
 import ipaddress
 from dataclasses import dataclass, replace
 
+# xDS adds weights up in 32 bits.
+MAX_WEIGHT = 0xFFFF
+
 
 class Health(enum.Enum):
     """What is known of an endpoint's health. Only HEALTHY and UNKNOWN endpoints get calls.
@@ -29,10 +32,11 @@ class Endpoint:
     """One address at which the service is served, as discovery tells it.
 
     Attributes:
-        host: A literal IPv4 or IPv6 address, without brackets: xDS takes no names.
+        host: A literal IPv4 or IPv6 address, without brackets: xDS takes no names. Kept in its one canonical spelling,
+            because core refuses a set in which one address stands twice.
         port: 1 to 65535.
         id: Name of the replica behind it, "" where the registry does not tell.
-        weight: Relative share, at least 1. round_robin ignores it.
+        weight: Relative share, 1 to 65535. round_robin ignores it.
         zone: Locality name, "" where the registry does not tell.
         metadata: Further strings of the record as sorted pairs (`version`, …).
         health: UNKNOWN until a health monitor has joined its word.
@@ -51,13 +55,16 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         try:
-            ipaddress.ip_address(self.host)
+            host = ipaddress.ip_address(self.host)
         except ValueError:
             raise ValueError(f"host {self.host!r} is not an IPv4 or IPv6 address") from None
+        if isinstance(host, ipaddress.IPv6Address) and host.scope_id is not None:
+            raise ValueError(f"host {self.host!r} has a scope, which xDS does not take")
+        object.__setattr__(self, "host", str(host))
         if not 1 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1 and 65535")
-        if self.weight < 1:
-            raise ValueError(f"weight {self.weight} is below 1")
+        if not 1 <= self.weight <= MAX_WEIGHT:
+            raise ValueError(f"weight {self.weight} is not between 1 and {MAX_WEIGHT}")
 
     @classmethod
     def at(cls, address: str, *, id: str = "") -> Endpoint:

@@ -7,26 +7,29 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
+class _ByName:
+    """What policies without parameters have in common."""
+
+    __slots__ = ()
+    name: ClassVar[str]
+
+    def service_config(self) -> str:
+        """The `grpc.service_config` that asks for it on a target that is not ours, as JSON."""
+        return json.dumps({"loadBalancingConfig": [{self.name: {}}]})
+
+
 @dataclass(frozen=True, slots=True)
-class RoundRobin:
+class RoundRobin(_ByName):
     """Each call to the next endpoint in turn (gRFC A27: the xDS default). Ignores weights."""
 
     name: ClassVar[str] = "round_robin"
 
-    def service_config(self) -> str:
-        """The `grpc.service_config` that asks for it on a target that is not ours, as JSON."""
-        return json.dumps({"loadBalancingConfig": [{self.name: {}}]})
-
 
 @dataclass(frozen=True, slots=True)
-class PickFirst:
+class PickFirst(_ByName):
     """All calls to the first endpoint that connects: what a channel does when nobody says otherwise (gRFC A62)."""
 
     name: ClassVar[str] = "pick_first"
-
-    def service_config(self) -> str:
-        """The `grpc.service_config` that asks for it on a target that is not ours, as JSON."""
-        return json.dumps({"loadBalancingConfig": [{self.name: {}}]})
 
 
 Policy = RoundRobin | PickFirst

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import socket
 import tempfile
 import threading
 from pathlib import Path
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
 
+_PREFIX = "lbdemo-ads-"
+_SOCKET = "s"
 _EXIT_S = 2.0
+_RELEASE_S = 2.0
 
 # One control plane for each process. The lock is held for moments only, save while one starts.
 _lock = threading.RLock()
@@ -70,11 +75,11 @@ def _checked_factory(target: Target) -> WatcherFactory:
 def _running() -> ControlPlane:
     global _current, _retired  # noqa: PLW0603 -- the one place where a process has one of something
     if _current is None:
-        path = _socket_path(None if _retired is None else _retired.socket_path)
-        if _retired is not None:
-            _retired.join()
-            _retired = None
-        plane = ControlPlane(path, lock=_lock, unneeded=_retire)
+        last = None
+        if _retired is not None and _retired.released_within(_RELEASE_S):
+            last = _retired.socket_path
+        _retired = None
+        plane = ControlPlane(_socket_path(last), lock=_lock, unneeded=_retire, ended=_restore)
         plane.start()
         _current = plane
     return _current
@@ -84,19 +89,38 @@ def _retire(plane: ControlPlane) -> None:
     global _current, _retired
     if _current is plane:
         _current, _retired = None, plane
-        _bootstrap.restore()
+
+
+def _restore() -> bool:
+    """Put the environment back, now that nothing of ours needs the bootstrap; False to be asked again."""
+    with _lock:
+        return _current is not None or _bootstrap.restore()
 
 
 def _socket_path(last: Path | None) -> Path:
     """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
     if last is not None and core_has_xds_clients():
         return last
-    folder = Path(tempfile.mkdtemp(prefix="lbdemo-"))
-    if len(os.fsencode(folder)) > 90:  # a unix socket's path has room for 107 bytes
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="lbdemo-", dir="/tmp"))
+    parent = Path(tempfile.gettempdir())
+    if len(os.fsencode(parent)) > 70:  # a unix socket's path has room for 107 bytes
+        parent = Path("/tmp")  # noqa: S108 -- what is made in it has a random name and is private
+    _sweep(parent)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     folder.rmdir()  # the control plane makes it again, private, for as long as it runs
-    return folder / "ads.sock"
+    return folder / _SOCKET
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what processes left that were killed: folders of ours whose socket nobody listens on."""
+    for path in parent.glob(f"{_PREFIX}*/{_SOCKET}"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(0.1)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                if path.parent.stat().st_uid == os.geteuid():
+                    path.unlink()
+                    path.parent.rmdir()
 
 
 def _end_at_exit() -> None:

@@ -16,7 +16,7 @@ from resolver.model import Endpoint, Health, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from resolver.health import HealthCheck
+    from resolver.health import HealthCheck, Verdict
     from resolver.registry.base import EndpointWatcher
 
 _log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ _FIRST_VERDICTS_S = 0.1
 # A set in which nobody is known to be healthy, and somebody may be, waits this long at most: the first one, so that a
 # call does not fail before it could succeed, and one that replaces all endpoints at once.
 _NOBODY_YET_S = 1.0
+# A watcher that lasted so long did its work; the next back-off begins anew.
+_LASTED_S = 5.0
 
 _boot = f"{time.time_ns() // 1_000_000:x}{os.urandom(2).hex()}"
 _numbers = itertools.count(1)
@@ -70,6 +72,7 @@ class SnapshotSource:
         self._checks: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # the checks, and those that are ending
         self._latest: Snapshot | None = None
+        self._last_failure = ""
         self._waiting_since_s: float | None = None
         self._first_healthy_s: float | None = None
         self._flush: asyncio.Handle | None = None
@@ -85,15 +88,21 @@ class SnapshotSource:
         backoff = Backoff()
         try:
             while True:
+                began_s = time.monotonic()
                 try:
                     async with aclosing(self._make_watcher()) as watcher:
                         async for endpoints in watcher:
-                            backoff.reset()
                             self._accept(endpoints)
-                except Exception:  # noqa: BLE001 -- whatever a registry raises must not end the watch; it is not hidden
-                    _log.exception("%s: the registry's watcher failed; the last endpoints stay in force", self._name)
+                            await asyncio.sleep(0)  # a watcher that never waits must not starve the others
+                except (Exception, SystemExit) as error:  # noqa: BLE001 -- a registry's fault must not end the watch
+                    self._tell_failure("the registry's watcher failed; the last endpoints stay in force", error)
                 else:
-                    _log.warning("%s: the registry's watcher ended; the last endpoints stay in force", self._name)
+                    self._tell_failure("the registry's watcher ended; the last endpoints stay in force", None)
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    return  # the watcher kept the cancellation to itself
+                if time.monotonic() - began_s > _LASTED_S:
+                    backoff.reset()
                 await asyncio.sleep(backoff.next_s())
         finally:
             for check in self._tasks:
@@ -121,29 +130,44 @@ class SnapshotSource:
             if self._check is not None:
                 check = asyncio.create_task(self._follow(unique[address], self._check), name=f"health of {address}")
                 self._tasks.add(check)
-                check.add_done_callback(self._check_ended)
+                check.add_done_callback(self._tasks.discard)
                 self._checks[address] = check
         self._endpoints = unique
         self._changed()
 
     async def _follow(self, endpoint: Endpoint, check: HealthCheck) -> None:
         """Take the verdicts of one endpoint's check for as long as it is in the set."""
-        async with aclosing(check(endpoint)) as verdicts:
-            async for health in verdicts:
-                before = self._verdicts.get(endpoint.address)
-                if health is before:
-                    continue
-                self._verdicts[endpoint.address] = health
-                level = logging.INFO if health.takes_calls else logging.WARNING
-                _log.log(level, "%s: %s is %s", self._name, _named(endpoint), health.value)
-                if health.takes_calls and self._first_healthy_s is None:
-                    self._first_healthy_s = time.monotonic()
-                self._changed()
+        backoff = Backoff()
+        while True:
+            try:
+                async with aclosing(check(endpoint)) as verdicts:
+                    async for verdict in verdicts:
+                        backoff.reset()
+                        self._take(endpoint, verdict)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 -- a check's fault must not end the check
+                self._tell_failure(f"the health check of {_named(endpoint)} failed; its last verdict stays", error)
+            await asyncio.sleep(backoff.next_s())
 
-    def _check_ended(self, check: asyncio.Task[None]) -> None:
-        self._tasks.discard(check)
-        if not check.cancelled() and (error := check.exception()) is not None:
-            _log.error("%s: a health check failed; its last verdict stays in force", self._name, exc_info=error)
+    def _take(self, endpoint: Endpoint, verdict: Verdict) -> None:
+        if verdict.health is self._verdicts.get(endpoint.address):
+            return
+        self._verdicts[endpoint.address] = verdict.health
+        if verdict.health.takes_calls:
+            _log.info("%s: %s is %s", self._name, _named(endpoint), verdict.health.value)
+            if self._first_healthy_s is None:
+                self._first_healthy_s = time.monotonic()
+        else:
+            _log.warning("%s: %s is %s: %s", self._name, _named(endpoint), verdict.health.value, verdict.reason)
+        self._changed()
+
+    def _tell_failure(self, what: str, error: BaseException | None) -> None:
+        """Whole when it is new, in one line when it is the last one again: a registry may be away for days."""
+        text = f"{what}: {error!r}" if error is not None else what
+        if text != self._last_failure:
+            _log.error("%s: %s", self._name, text, exc_info=error)
+        else:
+            _log.warning("%s: again, %s", self._name, text)
+        self._last_failure = text
 
     def _changed(self) -> None:
         if self._flush is None:
@@ -162,8 +186,9 @@ class SnapshotSource:
             return
         self._waiting_since_s = None
         if self._latest is None or endpoints != self._latest.endpoints:
-            self._latest = Snapshot(endpoints, next_version())
-            self._publish(self._latest)
+            snapshot = Snapshot(endpoints, next_version())
+            self._publish(snapshot)
+            self._latest = snapshot
 
     def _wait_s(self, endpoints: tuple[Endpoint, ...]) -> float:
         """Seconds that these endpoints should still wait for verdicts that are on their way."""

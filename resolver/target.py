@@ -7,6 +7,7 @@ import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from resolver.errors import TargetError
 
@@ -17,6 +18,9 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _ENTRY_POINTS = "lbdemo.resolvers"
 # Ours, by module: found without reading the metadata of everything that is installed.
 _BUILT_IN = {"dir": "resolver.registry.directory", "static": "resolver.registry.static"}
+
+# What RFC 3986 lets stand in a path as it is. Core decodes and encodes names again by the same rule.
+PATH_CHARACTERS = "/:,.-_~@=+!$&'()*;"
 
 _registered: dict[str, WatcherFactory] = {}
 _lock = threading.Lock()
@@ -49,7 +53,7 @@ class Target:
                 f"target {text!r} has no scheme: write for example dir:///run/greeter or static:10.0.0.1:50051"
             )
         if not text.isprintable() or any(c.isspace() for c in text):
-            raise TargetError(f"target {text!r} contains white space or control characters")
+            raise TargetError(f"target {text!r} contains white space or control characters: write a space as %20")
         authority, path = "", rest
         if rest.startswith("//"):
             authority, slash, path = rest[2:].partition("/")
@@ -65,6 +69,11 @@ class Target:
     @property
     def _has_slashes(self) -> bool:
         return bool(self.authority) or self.path.startswith("/")
+
+
+def quote_path(path: str) -> str:
+    """A path as it stands in a target: what could end it, or be taken for something else, is percent-encoded."""
+    return quote(path, safe=PATH_CHARACTERS)
 
 
 def register(scheme: str, factory: WatcherFactory) -> None:

@@ -26,8 +26,8 @@ class ManualRegistry:
             channel = lb_client.insecure_channel(registry.target)
             registry.add("127.0.0.1:50052")
 
-    Every method may be called from any thread, before and while channels are open. `fail` and `end` do to the watchers
-    what a registry out of reach does.
+    Every method may be called from any thread, before and while channels are open. `fail` does to the watchers what
+    a registry out of reach does.
 
     Args:
         endpoints: What is there at first: addresses (`ip:port`) or Endpoints.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
@@ -10,10 +9,13 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from resolver.errors import TargetError
+from resolver.registry.daemon import in_daemon_thread
 from resolver.registry.folder import FolderChanges
 from resolver.registry.records import MAX_RECORD_BYTES, RecordError, parse_record
+from resolver.target import quote_path
 
 if TYPE_CHECKING:
     from resolver.model import Endpoint
@@ -27,7 +29,7 @@ _TICK_S = 0.5
 
 
 def factory(target: Target) -> EndpointWatcher:
-    """The endpoints whose records lie in the folder, from now on.
+    """The endpoints whose records lie in the folder, from now on. The path may be percent-encoded; see `quote_path`.
 
     A file that does not hold a usable record is named in the log once and skipped; one that held a usable record before
     keeps it, since it may be half-written now. A folder that vanishes, or cannot be read, keeps the last good set, says
@@ -38,9 +40,13 @@ def factory(target: Target) -> EndpointWatcher:
     """
     if target.authority:
         raise TargetError(f"{target}: a folder has no host: write dir:///absolute/path (three slashes)")
-    folder = Path(os.path.normpath(target.path))
+    folder = Path(os.path.normpath(unquote(target.path)))
     if not folder.is_absolute():
-        raise TargetError(f"{target}: the folder must be an absolute path: dir://{Path.cwd() / folder}")
+        raise TargetError(
+            f"{target}: the folder must be an absolute path: dir://{quote_path(str(Path.cwd() / folder))}"
+        )
+    if "\0" in str(folder):
+        raise TargetError(f"{target}: no path has a NUL in it")
     if folder.exists() and not folder.is_dir():
         raise TargetError(f"{target}: {folder} is a file; name the folder that holds the records")
     return _watch(folder)
@@ -53,7 +59,7 @@ async def _watch(path: Path) -> EndpointWatcher:
     with FolderChanges(path) as changes:
         while True:
             try:
-                found = await asyncio.to_thread(folder.read)
+                found = await in_daemon_thread(folder.read)
             except OSError as error:
                 if not lost:
                     lost = True

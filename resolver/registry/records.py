@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resolver.model import Endpoint
+from resolver.model import MAX_WEIGHT, Endpoint
 
 MAX_RECORD_BYTES = 64 * 1024
 _DELETED = 1  # gRPC's naming package marks a withdrawn endpoint by Op 1
@@ -81,6 +81,6 @@ def _metadata(value: Any) -> dict[str, str]:
 
 
 def _weight(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= 0xFFFF):
-        raise RecordError(f"weight {text!r} is not a whole number between 1 and 65535")
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_WEIGHT))):
+        raise RecordError(f"weight {text!r} is not a whole number between 1 and {MAX_WEIGHT}")
     return int(text)

@@ -17,7 +17,7 @@ from resolver.errors import BootstrapError
 from resolver.xds.resources import AUTHORITY, LISTENER, name
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
 # Core looks at the file first.
 FILE_VARIABLE = "GRPC_XDS_BOOTSTRAP"
@@ -75,7 +75,7 @@ class Bootstrap:
         has_clients: Whether core has any xDS client now, whose bootstrap it would go on using.
     """
 
-    def __init__(self, environ: MutableMapping[str, str], *, has_clients: Any) -> None:
+    def __init__(self, environ: MutableMapping[str, str], *, has_clients: Callable[[], bool]) -> None:
         self._environ = environ
         self._has_clients = has_clients
         self._before: dict[str, str | None] | None = None
@@ -93,8 +93,9 @@ class Bootstrap:
             return
         if self._has_clients():
             raise BootstrapError(
-                "this process opened an xDS channel of its own before, and gRPC keeps the bootstrap it read then: "
-                "open a channel of lb_client first (it keeps your bootstrap and adds to it), or close the xDS channels"
+                "this process opened an xDS channel of its own before (or was forked from one that did), and gRPC "
+                "keeps the bootstrap it read then: open a channel of lb_client first (it keeps your bootstrap and "
+                "adds to it), close the xDS channels, or start processes by spawn or exec"
             )
         text = json.dumps(merged(read(self._environ), server_uri))
         if not installed:
@@ -103,10 +104,15 @@ class Bootstrap:
         self._environ.pop(FILE_VARIABLE, None)
         self._environ[TEXT_VARIABLE] = self._ours = text
 
-    def restore(self) -> None:
-        """Put back what was there. Does nothing while core has xDS clients: they were promised the merged one."""
-        if self._before is None or self._has_clients():
-            return
+    def restore(self) -> bool:
+        """Put back what was there; True when there is nothing (more) to put back.
+
+        Does nothing while core has xDS clients, which were promised the merged one: ask again.
+        """
+        if self._before is None:
+            return True
+        if self._has_clients():
+            return False
         if self._environ.get(TEXT_VARIABLE) == self._ours:
             for variable, value in self._before.items():
                 if value is None:
@@ -114,6 +120,7 @@ class Bootstrap:
                 else:
                     self._environ[variable] = value
         self._before = None
+        return True
 
 
 def core_has_xds_clients() -> bool:

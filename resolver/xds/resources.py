@@ -20,7 +20,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.load_balancing_policies.pick_first.v3 import pick_first_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
-from resolver.model import Endpoint, Health, Snapshot
+from resolver.model import Health, Snapshot
 from resolver.policy import PickFirst, Policy, RoundRobin
 
 if TYPE_CHECKING:
@@ -55,12 +55,6 @@ class Resource:
 def name(type_url: str, key: str) -> str:
     """The xdstp name of the resource of a type behind a key; the key must need no escaping in a URI path."""
     return f"xdstp://{AUTHORITY}/{type_url.removeprefix(_TYPES)}/{key}"
-
-
-def key_of(resource_name: str, type_url: str) -> str | None:
-    """The key in a resource name of ours, or None where the name is of another authority or type."""
-    prefix = name(type_url, "")
-    return resource_name.removeprefix(prefix) if resource_name.startswith(prefix) else None
 
 
 def listener(key: str, version: str) -> Resource:
@@ -113,22 +107,20 @@ def assignment(source_key: str, snapshot: Snapshot) -> Resource:
                 locality=base_pb2.Locality(region=AUTHORITY),
                 # A locality without a weight is ignored by gRPC (gRFC A27).
                 load_balancing_weight=wrappers_pb2.UInt32Value(value=1),
-                lb_endpoints=[_lb_endpoint(endpoint) for endpoint in snapshot.endpoints],
+                lb_endpoints=[_lb_endpoint(e.host, e.port, e.weight, e.health) for e in snapshot.endpoints],
             )
         )
     return Resource(ENDPOINTS, message.cluster_name, snapshot.version, _packed(message))
 
 
-@functools.lru_cache(maxsize=16384)
-def _lb_endpoint(endpoint: Endpoint) -> endpoint_components_pb2.LbEndpoint:
+@functools.lru_cache(maxsize=8192)
+def _lb_endpoint(host: str, port: int, weight: int, health: Health) -> endpoint_components_pb2.LbEndpoint:
     """Cached: of a large set one endpoint changes at a time, and building messages is most of an update's cost."""
     return endpoint_components_pb2.LbEndpoint(
-        health_status=_STATUS[endpoint.health],
-        load_balancing_weight=wrappers_pb2.UInt32Value(value=endpoint.weight),
+        health_status=_STATUS[health],
+        load_balancing_weight=wrappers_pb2.UInt32Value(value=weight),
         endpoint=endpoint_components_pb2.Endpoint(
-            address=address_pb2.Address(
-                socket_address=address_pb2.SocketAddress(address=endpoint.host, port_value=endpoint.port)
-            )
+            address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port))
         ),
     )
 

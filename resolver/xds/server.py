@@ -77,7 +77,7 @@ class AdsServer:
             wake.set()
 
         reader = asyncio.create_task(read(), name="ads reader")
-        reader.add_done_callback(lambda _: wake.set())
+        reader.add_done_callback(lambda task: wake.set() if task.cancelled() or task.exception() else None)
         self._streams.add(wake)
         subscriptions = Subscriptions()
         try:
@@ -89,6 +89,8 @@ class AdsServer:
                 while inbox:
                     self._receive(subscriptions, inbox.popleft(), context)
                     await self._answer(subscriptions, context)
+        except grpc.aio.BaseError as error:
+            _log.debug("%s left while it was written to: %s", context.peer(), error)
         finally:
             self._streams.discard(wake)
             reader.cancel()

@@ -5,6 +5,7 @@ The state-of-the-world variant of the xDS protocol, rule by rule as docs/xds.md 
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,15 +71,18 @@ class _TypeState:
     named: bool = False  # names were sent at some time: from then on an empty list means nothing, not everything
     nonce: str = ""
     sent: dict[str, str] = field(default_factory=dict)  # name -> version last sent, or _ABSENT
-    in_flight: Response | None = None  # the last response, until it is acknowledged
+    in_flight: Response | None = None  # the last response, until the client has judged it
+    singly: set[str] = field(default_factory=set)  # names to be sent one by one: the last response held a culprit
     rejected: dict[str, str] = field(default_factory=dict)  # name -> version that the client refused
 
 
 class Subscriptions:
-    """The state of one stream. `receive` takes a request, `due` what has become due; both only decide.
+    """The state of one stream. `receive` takes a request in, `due` tells what has become due; both only decide.
 
-    Nothing is sent twice in the same version to the same subscription, and nothing that was rejected is sent again
-    until its content changes.
+    Nothing is sent twice in the same version to the same subscription, and what was rejected is not sent again until
+    its content changes. A rejection names no culprit: where a response held several resources they are sent once more,
+    one by one. (Listeners and clusters cannot be: their responses are the whole truth, and go out whole when any of
+    them has news.)
     """
 
     def __init__(self) -> None:
@@ -104,18 +108,18 @@ class Subscriptions:
                 responses.append(response)
         return responses
 
-    def names(self, type_url: str) -> frozenset[str]:
-        """The names the stream is subscribed to now, the wildcard not resolved."""
-        state = self._types.get(type_url)
-        return state.names if state else frozenset()
-
     @staticmethod
     def _settle(state: _TypeState, request: Request) -> Rejection | None:
         """The verdict on the last response: forget it when accepted, remember its content when rejected."""
         response, state.in_flight = state.in_flight, None
         if response is None or request.error is None:
             return None
-        state.rejected.update((resource.name, resource.version) for resource in response.resources)
+        if len(response.resources) > 1 and response.type_url not in _FULL_STATE:
+            state.singly.update(resource.name for resource in response.resources)
+            for resource in response.resources:
+                state.sent.pop(resource.name, None)
+        else:
+            state.rejected.update((resource.name, resource.version) for resource in response.resources)
         return Rejection(response.type_url, tuple(r.name for r in response.resources), response.version, request.error)
 
     @staticmethod
@@ -147,15 +151,34 @@ class Subscriptions:
             told = found
             state.sent = dict.fromkeys(names, _ABSENT)
         else:
-            if not news:
+            told = self._one_by_one(state, news)
+            if not told:
                 return None
-            told = news
         state.sent.update((name, resource.version) for name, resource in told.items())
         self._nonces += 1
         state.nonce = str(self._nonces)
-        version = max((resource.version for resource in told.values()), default="none")
-        state.in_flight = Response(type_url, version, state.nonce, tuple(told.values()))
+        state.in_flight = Response(type_url, _version(told), state.nonce, tuple(told.values()))
         return state.in_flight
+
+    @staticmethod
+    def _one_by_one(state: _TypeState, news: dict[str, Resource]) -> dict[str, Resource]:
+        """Of the news, what may go out now: one alone while a culprit is looked for, each after the last was judged."""
+        state.singly &= news.keys()
+        if not state.singly:
+            return news
+        if state.in_flight is not None:
+            return {}
+        name = min(state.singly)
+        state.singly.discard(name)
+        return {name: news[name]}
+
+
+def _version(told: dict[str, Resource]) -> str:
+    """The response's version: that of its one resource; of several, one that no other set of contents has."""
+    if len(told) == 1:
+        return next(resource.version for resource in told.values())
+    digest = zlib.crc32(repr([(resource.name, resource.version) for resource in told.values()]).encode())
+    return f"{max((resource.version for resource in told.values()), default='none')}.{digest:08x}"
 
 
 def _position(type_url: str) -> tuple[int, str]:

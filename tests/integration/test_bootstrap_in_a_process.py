@@ -20,7 +20,7 @@ target = sys.argv[1]
 
 def run(script: str, target: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-c", _PRELUDE + textwrap.dedent(script), target],
+        [sys.executable, "-W", "default", "-c", _PRELUDE + textwrap.dedent(script), target],
         capture_output=True,
         text=True,
         timeout=30,
@@ -87,20 +87,61 @@ def test_an_xds_channel_opened_before_ours_is_a_clear_error_until_it_is_closed(t
         assert second == "['b']"
 
 
-def test_the_environment_is_as_it_was_when_the_last_channel_is_closed(tmp_path: Path) -> None:
+def test_the_environment_is_as_it_was_whenever_the_last_channel_is_closed(tmp_path: Path) -> None:
     with Backend("b") as backend:
         script = """
             import time
             before = dict(os.environ)
-            with lb_client.insecure_channel(target) as channel:
-                who(channel)
-                assert dict(os.environ) != before
-            end = time.monotonic() + 5
-            while dict(os.environ) != before and time.monotonic() < end:
-                time.sleep(0.01)
-            print(dict(os.environ) == before)
+            for _ in range(40):
+                with lb_client.insecure_channel(target) as channel:
+                    who(channel)
+                    assert dict(os.environ) != before
+                end = time.monotonic() + 5
+                while dict(os.environ) != before and time.monotonic() < end:
+                    time.sleep(0.001)
+                assert dict(os.environ) == before
+            print("every time")
         """
-        assert ok(run(script, f"static:{backend.address}", **mesh(backend, tmp_path))) == "True\n"
+        assert ok(run(script, f"static:{backend.address}", **mesh(backend, tmp_path))) == "every time\n"
+
+
+def test_discovery_goes_on_for_threads_that_outlive_the_main_one(tmp_path: Path) -> None:
+    record = '{"Op": 0, "Addr": "%s", "Metadata": {"id": "%s"}}'
+    with Backend("b1") as b1, Backend("b2") as b2:
+        (tmp_path / "b1.json").write_text(record % (b1.address, "b1"))
+        (tmp_path / "later").write_text(record % (b2.address, "b2"))
+        script = """
+            import pathlib, time
+            folder = pathlib.Path(target.removeprefix("dir://"))
+            channel = lb_client.insecure_channel(target)
+            def work():
+                threading.main_thread().join()
+                who(channel)
+                (folder / "later").rename(folder / "b2.json")
+                end = time.monotonic() + 5
+                while "b2" not in who(channel, 4) and time.monotonic() < end:
+                    pass
+                print(sorted(set(who(channel, 4))))
+                channel.close()
+            threading.Thread(target=work).start()
+        """
+        assert ok(run(script, f"dir://{tmp_path}")) == "['b1', 'b2']\n"
+
+
+def test_an_asyncio_application_sees_nothing_of_our_loop(tmp_path: Path) -> None:
+    del tmp_path
+    with Backend("plain", with_health=False) as backend:
+        script = """
+            import asyncio
+            async def main():
+                for _ in range(10):
+                    with lb_client.insecure_channel(target) as channel:
+                        await asyncio.to_thread(who, channel)
+                    await asyncio.sleep(0.05)
+                print("quiet")
+            asyncio.run(main())
+        """
+        assert ok(run(script, f"static:{backend.address}")) == "quiet\n"
 
 
 def test_a_process_may_exit_with_its_channels_open_and_leaves_no_file(tmp_path: Path) -> None:
@@ -136,6 +177,34 @@ def test_an_asyncio_process_may_exit_with_its_channel_open(tmp_path: Path) -> No
             asyncio.run(main())
         """
         assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    with Backend("b") as backend:
+        script = """
+            import signal
+            channel = lb_client.insecure_channel(target)
+            print(who(channel), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+        killed = run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))
+        assert killed.returncode == -9
+        (left,) = tmp_path.iterdir()
+        script = """
+            import subprocess
+            with lb_client.insecure_channel(target) as channel:
+                print(who(channel), len(os.listdir(os.environ["TMPDIR"])), flush=True)
+                child = (
+                    "import sys, lb_client; from tests.support.backend import who\\n"
+                    "with lb_client.insecure_channel(sys.argv[1]) as c: print(who(c))"
+                )
+                subprocess.run([sys.executable, "-c", child, target], check=True)
+                print(who(channel), len(os.listdir(os.environ["TMPDIR"])))
+        """
+        out = ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path)))
+        assert out == "['b'] 1\n['b']\n['b'] 1\n"
+        assert not left.exists()
         assert list(tmp_path.iterdir()) == []
 
 

@@ -53,7 +53,7 @@ def test_a_record_that_withdraws_is_no_endpoint() -> None:
         (record(Addr="127.0.0.1:99999"), "port 99999"),
         (record(Addr="127.0.0.1:5", Metadata=[1]), "is not an object"),
         (record(Addr="127.0.0.1:5", Metadata={"weight": "heavy"}), "weight 'heavy'"),
-        (record(Addr="127.0.0.1:5", Metadata={"weight": "0"}), "weight '0'"),
+        (record(Addr="127.0.0.1:5", Metadata={"weight": "0"}), "weight 0 is not"),
         (record(Addr="127.0.0.1:5", Metadata={"weight": "9" * 5000}), "weight '999"),
         (record(Addr="127.0.0.1:5", Metadata={"id": "\x1b[2J"}), "id .* printable"),
         (record(Addr="127.0.0.1:5", Metadata={"zone": "z" * 129}), "zone 'zzz"),

@@ -35,6 +35,18 @@ def test_a_snapshot_tells_who_takes_calls() -> None:
     assert Snapshot((well, ill), "1").addresses == {"127.0.0.1:1"}
 
 
-def test_a_weight_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="weight 0"):
-        Endpoint("127.0.0.1", 1, weight=0)
+@pytest.mark.parametrize("weight", [0, -1, 65536, 2**32])
+def test_a_weight_out_of_range_is_refused(weight: int) -> None:
+    with pytest.raises(ValueError, match=f"weight {weight}"):
+        Endpoint("127.0.0.1", 1, weight=weight)
+
+
+def test_one_address_has_one_spelling() -> None:
+    spellings = ("::1", "0:0:0:0:0:0:0:1", "0000::0001")
+    assert {Endpoint(host, 5).address for host in spellings} == {"[::1]:5"}
+    assert Endpoint("FE80::A", 5) == Endpoint("fe80::a", 5)
+
+
+def test_a_scope_is_refused() -> None:
+    with pytest.raises(ValueError, match="scope"):
+        Endpoint("fe80::1%eth0", 5)

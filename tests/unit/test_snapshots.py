@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from resolver import snapshots
+from resolver.health import Verdict
 from resolver.model import Endpoint, Health, Snapshot
 from resolver.snapshots import SnapshotSource, next_version
 from tests.support.eventually import aeventually
@@ -39,14 +40,14 @@ class Hands:
                 raise item
             yield item
 
-    async def check(self, endpoint: Endpoint) -> AsyncGenerator[Health, None]:
+    async def check(self, endpoint: Endpoint) -> AsyncGenerator[Verdict, None]:
         self.checked.append(endpoint.address)
         try:
             while True:
                 verdict = await self.verdicts.setdefault(endpoint.address, asyncio.Queue()).get()
                 if isinstance(verdict, Exception):
                     raise verdict
-                yield verdict
+                yield Verdict(verdict, "" if verdict is WELL else "it says so")
         finally:
             self.ended.append(endpoint.address)
 
@@ -223,17 +224,54 @@ async def test_a_watcher_that_raises_or_ends_is_made_again_and_nothing_is_lost(
         await hands.shows({1: "healthy", 2: "healthy"})
 
 
-async def test_a_check_that_breaks_is_told_and_its_last_verdict_stays(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_check_that_breaks_is_told_and_made_again(caplog: pytest.LogCaptureFixture) -> None:
     hands = Hands()
     async with hands.source():
         hands.sets.put_nowait([A])
         hands.say(A, WELL)
         await hands.shows({1: "healthy"})
-        with caplog.at_level(logging.ERROR):
+        with caplog.at_level(logging.WARNING):
             hands.say(A, RuntimeError("a fault of ours"))
-            await aeventually(lambda: _same("a fault of ours" in caplog.text, True))
+            await aeventually(lambda: _same(len(hands.checked), 2))
+        assert "a fault of ours" in caplog.text
         caplog.clear()
         assert hands.seen() == {1: "healthy"}
+        hands.say(A, ILL)
+        await hands.shows({1: "unhealthy"})
+
+
+async def test_why_somebody_is_not_well_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    hands = Hands()
+    async with hands.source():
+        with caplog.at_level(logging.WARNING):
+            hands.sets.put_nowait([A])
+            hands.say(A, ILL)
+            await hands.shows({1: "unhealthy"})
+        assert caplog.messages == ["test: 127.0.0.1:1 is unhealthy: it says so"]
+
+
+async def test_a_failure_that_goes_on_is_one_line_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    hands = Hands()
+    with caplog.at_level(logging.WARNING):
+        async with hands.source():
+            for _ in range(3):
+                hands.sets.put_nowait(OSError("away"))
+            await aeventually(lambda: _same(hands.watchers, 4))
+    assert [record.exc_info is not None for record in caplog.records] == [True, False, False]
+    caplog.clear()
+
+
+async def test_a_watcher_that_never_waits_starves_nobody() -> None:
+    async def hasty() -> AsyncGenerator[Sequence[Endpoint], None]:
+        while True:
+            yield [A]
+
+    published: list[Snapshot] = []
+    source = SnapshotSource("test", hasty, check=None, publish=published.append)
+    task = asyncio.create_task(source.run())
+    await aeventually(lambda: _same(len(published), 1))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_ending_ends_every_check() -> None:

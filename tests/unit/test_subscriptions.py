@@ -98,6 +98,38 @@ def test_a_rejection_does_not_hold_back_what_was_not_rejected() -> None:
     assert told(stream.due(truth)) == [(ENDPOINTS, {"b": "2"})]
 
 
+def test_of_several_rejected_together_each_is_tried_alone() -> None:
+    truth = Truth({(ENDPOINTS, name): "1" for name in "abc"})
+    stream = Subscriptions()
+    names = ("a", "b", "c")
+    stream.receive(Request(type_url=ENDPOINTS, names=names))
+    (together,) = stream.due(truth)
+    stream.receive(Request(type_url=ENDPOINTS, names=names, nonce=together.nonce, error="b is bad"))
+    tried = []
+    while responses := stream.due(truth):
+        (response,) = responses
+        assert stream.due(truth) == [], "the next one waits until this one is judged"
+        (resource,) = response.resources
+        tried.append(resource.name)
+        error = "b is bad" if resource.name == "b" else None
+        stream.receive(Request(type_url=ENDPOINTS, names=names, nonce=response.nonce, error=error))
+    assert tried == ["a", "b", "c"]
+    truth.versions[ENDPOINTS, "a"] = "2"
+    assert told(stream.due(truth)) == [(ENDPOINTS, {"a": "2"})]
+
+
+def test_a_version_stands_for_one_content() -> None:
+    truth = Truth({(CLUSTER, "a"): "1", (CLUSTER, "b"): "2"})
+    stream = Subscriptions()
+    stream.receive(Request(type_url=CLUSTER))
+    versions = [response.version for response in stream.due(truth)]
+    del truth.versions[CLUSTER, "a"]
+    versions += [response.version for response in stream.due(truth)]
+    del truth.versions[CLUSTER, "b"]
+    versions += [response.version for response in stream.due(truth)]
+    assert len(set(versions)) == 3
+
+
 def test_a_stale_nonce_is_ignored() -> None:
     truth = Truth({(ENDPOINTS, "a"): "1"})
     stream = Subscriptions()
@@ -108,7 +140,8 @@ def test_a_stale_nonce_is_ignored() -> None:
     assert stream.receive(Request(type_url=ENDPOINTS, names=("a",), nonce=first.nonce, error="too late")) is None
     assert stream.due(truth) == []
     stream.receive(Request(type_url=ENDPOINTS, names=(), nonce=first.nonce))
-    assert stream.names(ENDPOINTS) == {"a"}
+    truth.versions[ENDPOINTS, "a"] = "3"
+    assert told(stream.due(truth)) == [(ENDPOINTS, {"a": "3"})]
 
 
 def test_a_name_left_and_taken_up_again_is_told_again_in_the_same_version() -> None:

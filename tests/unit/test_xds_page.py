@@ -25,6 +25,7 @@ def test_every_test_of_the_protocol_is_named_on_the_page() -> None:
     unnamed = {name for name in tests if name not in page}
     # What these hold are properties of our own code, no rules of the protocol.
     assert unnamed == {
+        "test_a_version_stands_for_one_content",
         "test_changes_between_two_looks_are_told_as_the_last_one",
         "test_streams_know_nothing_of_each_other",
         "test_a_type_that_nobody_serves_is_kept_quiet_about",
