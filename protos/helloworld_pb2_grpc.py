@@ -5,7 +5,7 @@ import warnings
 
 from protos import helloworld_pb2 as protos_dot_helloworld__pb2
 
-GRPC_GENERATED_VERSION = '1.76.0'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
