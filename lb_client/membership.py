@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from resolver.model import Snapshot
+
+
+MOMENT_S = 0.1
+MOMENT_MAX_S = 0.5
+"""Events no further than MOMENT_S from the next one, and MOMENT_MAX_S from the first, belong together."""
 
 
 class MemberState(enum.Enum):
@@ -115,11 +120,11 @@ _KINDS = {
 
 
 def events_between(before: Membership, after: Membership) -> tuple[Event, ...]:
-    """What happened from one look to the next, sorted by address; a changed id counts as left and joined."""
+    """What happened from one look to the next, sorted by name; a changed id counts as left and joined."""
     old = {(member.address, member.id): member for member in before.members}
     new = {(member.address, member.id): member for member in after.members}
     found = []
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted(old.keys() | new.keys(), key=lambda key: natural_key(key[1], key[0])):
         was, now = old.get(key), new.get(key)
         if now is None and was is not None:
             found.append(Event(after.at_s, "left", was))
@@ -128,6 +133,27 @@ def events_between(before: Membership, after: Membership) -> tuple[Event, ...]:
         elif was is not None and now is not None and was.state is not now.state:
             found.append(Event(after.at_s, _KINDS[now.state], now))
     return tuple(found)
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+    """Events for somebody to read: in the order of time, and of names where they belong together."""
+    moments: list[list[Event]] = []
+    for event in sorted(events, key=lambda event: event.at_s):
+        last = moments[-1] if moments else None
+        if last and event.at_s - last[-1].at_s <= MOMENT_S and event.at_s - last[0].at_s <= MOMENT_MAX_S:
+            last.append(event)
+        else:
+            moments.append([event])
+    by_name = [sorted(moment, key=lambda e: natural_key(e.member.id, e.member.address)) for moment in moments]
+    return list(itertools.chain.from_iterable(by_name))
+
+
+def natural_key(replica: str, address: str) -> tuple[bool, str, int, str, str, str]:
+    """Sorts r2 before r10, and what has no name last."""
+    stem = replica.rstrip("0123456789")
+    digits = replica[len(stem) :].lstrip("0")
+    # By length first is by value; a server may send more digits than Python makes a number of.
+    return (not replica, stem, len(digits), digits, replica, address)
 
 
 def events_of(looks: Sequence[Membership]) -> tuple[Event, ...]:

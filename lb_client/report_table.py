@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lb_client.membership import in_order
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration
 
@@ -104,7 +105,7 @@ class _Page:
         of = len(warm_up.connected) + len(warm_up.missing)
         connected = f"{len(warm_up.connected)} of {of} connected" if warm_up.missing else f"{of} connected"
         yield from self._fact("warm-up", f"{connected} in {duration(warm_up.elapsed_s)}, not counted")
-        for number, event in enumerate(report.events[:MAX_EVENTS]):
+        for number, event in enumerate(in_order(report.events)[:MAX_EVENTS]):
             at = f"{event.at_s - run.begin_s:+.2f} s"
             yield from self._fact("" if number else "events", f"{at}  {event.text}")
         if len(report.events) > MAX_EVENTS:

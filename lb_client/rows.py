@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lb_client.membership import natural_key
 from lb_client.records import BackendTally
 from lb_client.stats import LatencyHistogram
 
@@ -130,10 +131,3 @@ def _front(named: Mapping[tuple[str, str], BackendTally], traffic: Mapping[str, 
         return ""
     # One of several announced: a replica itself, and the connections to the others have ended since.
     return "" if used[0] in announced and len(announced) > 1 else used[0]
-
-
-def natural_key(replica: str, address: str) -> tuple[bool, str, int, str, str]:
-    """Sorts r2 before r10, and what has no name last."""
-    stem = replica.rstrip("0123456789")
-    number = replica[len(stem) :]
-    return (not replica, stem, int(number or 0), replica, address)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lb_client.membership import natural_key
 from lb_client.phrases import and_more, counted, listed
 from lb_client.stats import even_share, spread
 
@@ -54,9 +55,16 @@ class Stretch:
         return sum(count.calls for count in self.counts) + self.lost
 
     @property
-    def is_even(self) -> bool:
-        """Whether the counts differ by at most one, or could if the lost calls went where they should have gone."""
-        return spread(count.calls for count in self.counts) <= 1 + self.lost
+    def is_even(self) -> bool | None:
+        """Whether the counts differ by at most one, or would with the lost calls where they should have gone.
+
+        None when more calls are lost than there are endpoints: they can hide anything.
+        """
+        top = max((count.calls for count in self.counts), default=0)
+        missing = sum(max(0, top - 1 - count.calls) for count in self.counts)
+        if missing > self.lost:
+            return False
+        return None if self.lost > len(self.counts) else True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,8 @@ class Verdict:
     """What to think of the distribution.
 
     Attributes:
-        even: Whether the counts over the whole run differ by at most one; None when nothing was called.
+        even: Whether the counts over the whole run differ by at most one; None when nothing was called, or when lost
+            calls leave it open.
         as_expected: Whether the calls spread as the policy promises, between changes; None when that is unknown.
         expected: The promise, with its numbers.
         sentence: The verdict in one plain sentence.
@@ -129,7 +138,7 @@ def judge(facts: Facts) -> Verdict:
     if not seen:
         sentence = f"None of {counted(facts.calls, 'call')} is known to have reached an endpoint."
         return Verdict(None, None, _promise(facts), sentence, _reasons(facts))
-    even = Stretch(facts.counts).is_even and not facts.lost
+    even = Stretch(facts.counts, facts.lost).is_even and (None if facts.lost else True)
     if facts.policy == PICK_FIRST:
         as_expected, sentence = _judge_pick_first(facts, seen)
     else:
@@ -139,19 +148,21 @@ def judge(facts: Facts) -> Verdict:
 
 def _promise(facts: Facts) -> str:
     if facts.policy == PICK_FIRST:
-        return f"all {counted(facts.calls, 'call')} on one endpoint"
+        return f"{_all(facts.calls)} on one endpoint"
     if len(facts.stretches) > 1:
         return "between changes, each endpoint gets as many calls as any other, ±1"
     if not facts.counts:
         return "calls in turn"
     if len(facts.counts) == 1:
-        return f"all {counted(facts.calls, 'call')} on the one endpoint"
+        return f"{_all(facts.calls)} on the one endpoint"
     low, high = even_share(facts.calls, len(facts.counts))
-    each = f"{low:,}" if low == high else f"{low:,} or {high:,}"
-    return f"{each} calls on each of {counted(len(facts.counts), 'endpoint')}"
+    each = f"{low:,} or {high:,} calls" if 0 < low < high else "at most 1 call" if not low else counted(low, "call")
+    return f"{each} on each of {counted(len(facts.counts), 'endpoint')}"
 
 
 def _judge_pick_first(facts: Facts, seen: tuple[Count, ...]) -> tuple[bool | None, str]:
+    if len(seen) == 1 and facts.lost > len(facts.counts):
+        return None, _unsaid_sentence(facts.calls, facts.lost)
     if len(seen) == 1:
         return True, f"As pick_first promises, {_all(seen[0].calls)} went to {seen[0].label}."
     names = and_more([count.label for count in seen])
@@ -167,6 +178,8 @@ def _judge_round_robin(facts: Facts) -> tuple[bool | None, str]:
     whole = Stretch(facts.counts, facts.lost)
     if not judged and facts.unjudged:
         return None, "The endpoints changed all the time: there is no stretch of the run that can be judged."
+    if whole.is_even is None:
+        return None, _unsaid_sentence(facts.calls, facts.lost)
     if whole.is_even:
         return True, _even_sentence(whole)
     if facts.unknown and facts.events:
@@ -174,21 +187,30 @@ def _judge_round_robin(facts: Facts) -> tuple[bool | None, str]:
     return False, _uneven_sentence(whole)
 
 
-def _judge_pieces(facts: Facts, judged: tuple[Stretch, ...]) -> tuple[bool, str]:
-    uneven = [stretch for stretch in judged if not stretch.is_even]
+def _judge_pieces(facts: Facts, judged: tuple[Stretch, ...]) -> tuple[bool | None, str]:
+    uneven = [stretch for stretch in judged if stretch.is_even is False]
+    if uneven:
+        worst = max(uneven, key=lambda stretch: spread(count.calls for count in stretch.counts))
+        where = f"in {len(uneven)} of {len(judged)} stretches between changes" if len(judged) > 1 else "between changes"
+        return False, f"Not even {where}; at worst {_extremes(worst)} of {counted(worst.calls, 'call')}."
+    if any(stretch.is_even is None for stretch in judged):
+        return None, _unsaid_sentence(sum(stretch.calls for stretch in judged), sum(stretch.lost for stretch in judged))
     sizes = [len(stretch.counts) for stretch in judged]
     over = listed(str(size) for size in sizes[:6]) + (" …" if len(sizes) > 6 else "") + " endpoints in turn"
     if len(set(sizes)) == 1:
         over = counted(sizes[0], "endpoint")
     total = sum(stretch.calls for stretch in judged)
-    if not uneven:
-        return True, (
-            f"Even between changes: {counted(total, 'call')} over {over}, at most one apart each time; "
-            f"{counted(facts.unjudged, 'call')} too close to a change to judge."
-        )
-    worst = max(uneven, key=lambda stretch: spread(count.calls for count in stretch.counts))
-    where = f"in {len(uneven)} of {len(judged)} stretches between changes" if len(judged) > 1 else "between changes"
-    return False, f"Not even {where}; at worst {_extremes(worst)} of {counted(worst.calls, 'call')}."
+    return True, (
+        f"Even between changes: {counted(total, 'call')} over {over}, at most one apart each time; "
+        f"{counted(facts.unjudged, 'call')} too close to a change to judge."
+    )
+
+
+def _unsaid_sentence(calls: int, lost: int) -> str:
+    return (
+        f"How the calls spread cannot be said: of {counted(calls, 'call')}, "
+        f"{lost:,} {'is' if lost == 1 else 'are'} not known to have reached an endpoint."
+    )
 
 
 def _even_sentence(whole: Stretch) -> str:
@@ -205,8 +227,8 @@ def _even_sentence(whole: Stretch) -> str:
 
 def _uneven_sentence(whole: Stretch) -> str:
     low, high = even_share(whole.calls, len(whole.counts))
-    each = f"{low:,}" if low == high else f"{low:,} or {high:,}"
-    return f"Not even: {_extremes(whole)} of {counted(whole.calls, 'call')}, where {each} each were expected."
+    each = f"{low:,} or {high:,} each were" if low < high else f"{low:,} each {'was' if low == 1 else 'were'}"
+    return f"Not even: {_extremes(whole)} of {counted(whole.calls, 'call')}, where {each} expected."
 
 
 def _extremes(stretch: Stretch) -> str:
@@ -238,7 +260,10 @@ def _endpoint_reasons(facts: Facts) -> Iterator[str]:
         who: dict[str, dict[str, None]] = {}
         for event in facts.events:
             who.setdefault(event.verb, {})[event.member.label] = None
-        yield f"during the run {'; '.join(f'{and_more(tuple(labels))} {verb}' for verb, labels in who.items())}"
+        told = (
+            f"{and_more(sorted(names, key=lambda name: natural_key(name, '')))} {verb}" for verb, names in who.items()
+        )
+        yield f"during the run {'; '.join(told)}"
 
 
 def _call_reasons(facts: Facts) -> Iterator[str]:
@@ -255,10 +280,11 @@ def _call_reasons(facts: Facts) -> Iterator[str]:
     if facts.late:
         yield (
             f"{counted(facts.late, 'call')} started late, because the bound of {facts.bound:,} in flight was reached "
-            "(their latency includes the wait)"
+            f"({'its' if facts.late == 1 else 'their'} latency includes the wait)"
         )
     if facts.unsent:
-        yield f"{counted(facts.unsent, 'call')} that were due could not be sent in time"
+        due = f"that {'was' if facts.unsent == 1 else 'were'} due"
+        yield f"{counted(facts.unsent, 'call')} {due} could not be sent in time"
     if facts.unknown:
         yield "these servers do not say who they are: calls and failures are counted by connection"
 

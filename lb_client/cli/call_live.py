@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, TextIO
 
 from lb_client.cli.call_screen import Screen
+from lb_client.membership import MOMENT_MAX_S, MOMENT_S, in_order, natural_key
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration, printable
-from lb_client.rows import NOBODY, natural_key
+from lb_client.rows import NOBODY
 
 if TYPE_CHECKING:
     from lb_client.measurement import Measurement
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 TICK_S = 0.1
 PATIENCE_S = 1.0
 """What takes longer than this shows that it goes on."""
+
+_NOBODY = "no backend known"
 
 
 class Window:
@@ -116,7 +119,7 @@ class LiveSpread:
         counts = self._counts()
         self._window.add(now_s, counts)
         rates = self._window.rates()
-        news = [paper.paint(f" {text}", YELLOW) for text in self._news()]
+        news = [paper.paint(f" {text}", YELLOW) for text in self._news(now_s)]
         return news, [self._head(paper, now_s), "", *self._table(paper, counts, rates)]
 
     async def write_lines(self, out: TextIO) -> None:
@@ -127,15 +130,28 @@ class LiveSpread:
             await self._measurement.flush()
             now_s = time.monotonic()
             self._window.add(now_s, self._counts())
-            lines = list(self._news())
+            lines = self._news(now_s)
             if now_s >= next_s:
                 next_s += 1.0
-                rates = self._window.rates()
-                total = sum(rates.values()) or 1.0
-                shares = "  ".join(f"{_label(key)} {rates[key] / total:.1%}" for key in sorted(rates, key=_order))
-                lines.append(f"{now_s - self._begin_s:6.1f} s  {sum(rates.values()):,.0f}/s  {shares}")
+                lines.append(f"{now_s - self._begin_s:6.1f} s  {self._shares(self._window.rates())}")
             for line in lines:
-                print(line, file=out, flush=True)
+                print(printable(line), file=out, flush=True)
+
+    def _shares(self, rates: Rates) -> str:
+        """Who gets how much now, in one line; two of the same name are told apart by their addresses."""
+        total = sum(rates.values()) or 1.0
+        named = Counter(replica for replica, _ in rates if replica)
+        pieces = [f"{sum(rates.values()):,.0f}/s"]
+        for key in sorted(rates, key=_order):
+            replica, address = key
+            label = f"{replica} ({address})" if named[replica] > 1 else replica or address or "nobody"
+            pieces.append(f"{label} {'gone' if self._is_gone(key, rates) else f'{rates[key] / total:.1%}'}")
+        return "  ".join(pieces)
+
+    def _is_gone(self, key: tuple[str, str], rates: Rates) -> bool:
+        """Whether the backend is no longer one of those that take calls, and has answered the last it got."""
+        now = self._measurement.tracker.now
+        return now is not None and key != NOBODY and key[1] not in now.ready_addresses and not rates.get(key)
 
     def _head(self, paper: Paper, now_s: float) -> str:
         load, recorder = self._measurement.load, self._measurement.recorder
@@ -150,9 +166,7 @@ class LiveSpread:
     def _table(self, paper: Paper, counts: Counts, rates: Rates) -> list[str]:
         total_rate = sum(rates.values())
         top_rate = max(rates.values(), default=0.0)
-        tracker = self._measurement.tracker
-        ready = tracker.now.ready_addresses if tracker.now is not None else None
-        address_width = min(max([len(address) for _, address in counts] + [7]), 40)
+        address_width = min(max([len(address or _NOBODY) for _, address in counts] + [7]), 40)
         id_width = min(max([len(replica) for replica, _ in counts] + [7]), 20)
         bar_width = max(8, min(40, paper.width - id_width - address_width - 42))
         names = f" {'backend':<{id_width}}  {'address':<{address_width}}  {'now':<{bar_width + 7}}"
@@ -163,11 +177,10 @@ class LiveSpread:
             replica, address = key
             rate = rates.get(key, 0.0)
             share = rate / total_rate if total_rate else 0.0
-            gone = ready is not None and key != NOBODY and address not in ready and not rate
             name = f"{printable(replica or '—')[:id_width]:<{id_width}}"
-            where = f"{printable(address or 'no backend known')[:address_width]:<{address_width}}"
+            where = f"{printable(address or _NOBODY)[:address_width]:<{address_width}}"
             figures = f"{rate:>7,.0f}  {counts[key]:>10,}  {counts[key] / total:>6.1%}"
-            if gone:
+            if self._is_gone(key, rates):
                 lines.append(paper.paint(f" {name}  {where}  {'gone':<{bar_width + 7}}  {figures}", DIM))
                 continue
             bar = paper.paint(paper.bar(rate / top_rate if top_rate else 0.0, bar_width), GREEN)
@@ -187,15 +200,14 @@ class LiveSpread:
                 counts[member.id, member.address] = 0
         return counts
 
-    def _news(self) -> list[str]:
+    def _news(self, now_s: float) -> list[str]:
         events = self._measurement.tracker.events[self._events_told :]
+        # More may belong to the last of them: what happens together is told together, in order.
+        if not events or (now_s - events[-1].at_s <= MOMENT_S and now_s - events[0].at_s <= MOMENT_MAX_S):
+            return []
         self._events_told += len(events)
-        return [f"{event.at_s - self._begin_s:6.2f} s  {event.text}" for event in events]
+        return [f"{event.at_s - self._begin_s:6.2f} s  {event.text}" for event in in_order(events)]
 
 
-def _label(key: tuple[str, str]) -> str:
-    return key[0] or key[1] or "nobody"
-
-
-def _order(key: tuple[str, str]) -> tuple[bool, str, int, str, str]:
+def _order(key: tuple[str, str]) -> tuple[bool, str, int, str, str, str]:
     return natural_key(*key)

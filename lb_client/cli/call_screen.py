@@ -11,11 +11,19 @@ from typing import Self, TextIO
 from lb_client.paper import DIM, Paper, size_of
 from lb_client.phrases import to_ascii
 
-_HIDE, _SHOW, _CLEAR_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[J"
+_HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
+_WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
+_CLEAR_LINE, _CLEAR_BELOW = "\x1b[K", "\x1b[J"
 
 
 class Screen:
-    """A few lines at the end of a terminal that are drawn over again. Leaving the block erases them."""
+    """A few lines at the end of a terminal that are drawn over again. Leaving the block erases them.
+
+    Between two frames the cursor waits on an empty line above them. A line that somebody else writes to the terminal
+    (`lbdemo scale` beside us, Enter, ^C) then takes that empty line, stays, and pushes the frame down by one.
+
+    Nothing is cleared from the top left corner, because tmux would keep what was there in its history.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -27,7 +35,8 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._out.write(self._back() + _SHOW)
+        self._write([""] * self._height)
+        self._out.write(_SHOW)
         self._out.flush()
 
     @property
@@ -38,15 +47,18 @@ class Screen:
 
     def draw(self, lines: list[str], *, above: list[str] | None = None) -> None:
         """Replace what is there by these lines; those of `above` stay, and scroll away with time."""
-        room = max(3, size_of(self._out)[1] - 2)
+        room = max(3, size_of(self._out)[1] - 3)
         if len(lines) > room:
             lines = [*lines[: room - 1], self._paper.paint(f"  … {len(lines) - room + 1} more", DIM)]
-        text = "".join(f"{line}\n" for line in [*(above or ()), *lines])
-        self._out.write(self._back() + (to_ascii(text) if self._paper.ascii_only else text))
+        frame = ["", *lines]
+        self._write(frame, above=above or [])
         self._out.flush()
-        self._height = len(lines)
+        self._height = len(frame)
 
-    def _back(self) -> str:
-        up = f"\x1b[{self._height}A" if self._height else ""
-        self._height = 0
-        return f"\r{up}{_CLEAR_BELOW}"
+    def _write(self, frame: list[str], *, above: list[str] | None = None) -> None:
+        """Write lines from the cursor on, and go back up to where the frame begins."""
+        # A line too long for the terminal is cut by it: one that it wrapped would be two, and throw off the count.
+        text = "".join(f"{line}{_CLEAR_LINE}\n" for line in [*(above or ()), *frame])
+        text = to_ascii(text) if self._paper.ascii_only else text
+        back = f"{_CLEAR_BELOW}\x1b[{len(frame)}A" if frame else ""
+        self._out.write(f"\r{_WRAP_OFF}{text}{_WRAP_ON}{back}")

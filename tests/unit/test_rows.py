@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from lb_client.channelz import Traffic
-from lb_client.membership import Member
+from lb_client.membership import Member, natural_key
 from lb_client.records import BackendTally
-from lb_client.rows import NOBODY, Rows, join_rows, natural_key
+from lb_client.rows import NOBODY, Rows, join_rows
 
 
 def tally(calls: int, failed: int = 0) -> BackendTally:
@@ -72,6 +72,12 @@ def test_several_replicas_behind_one_address_are_seen() -> None:
     assert table(rows) == [("r1", "b:1", 3, 0), ("r2", "b:2", 3, 0)]
 
 
+def test_one_of_several_announced_addresses_left_in_the_traffic_is_no_front() -> None:
+    """The connections to the others have ended, and their counters went with them."""
+    tallies = {(f"r{n}", f"a:{n}"): tally(3) for n in (1, 2, 3)}
+    assert join_rows(tallies, {"a:2": Traffic(3, 0)}, (Member("a:2", "r2"),)).front == ""
+
+
 def test_replica_that_announces_another_address_than_it_is_called_at_is_no_front() -> None:
     rows = join_rows({("r1", "b:1"): tally(3)}, {"a:1": Traffic(3, 0)}, (Member("a:1"),))
     assert (rows.front, table(rows)) == ("", [("r1", "b:1", 3, 0)])
@@ -82,6 +88,6 @@ def test_rows_are_in_the_order_of_their_numbers() -> None:
     assert [row.id for row in join_rows(tallies, {}, ()).known] == ["r1", "r2", "r10", "x", ""]
 
 
-@pytest.mark.parametrize("name", ["r٣", "r²", "9", "", "r007"])
+@pytest.mark.parametrize("name", ["r٣", "r²", "9", "", "r007", "r" + "9" * 5000])
 def test_any_name_can_be_sorted(name: str) -> None:
     assert sorted([natural_key(name, "a"), natural_key("r1", "a")])

@@ -63,6 +63,74 @@ def test_lost_calls_are_allowed_for() -> None:
     assert not verdict(10, 10, 7, lost=1).as_expected
 
 
+@pytest.mark.parametrize("policy", ["round_robin", "pick_first"])
+def test_calls_lost_beyond_the_endpoints_leave_the_spread_open(policy: str) -> None:
+    seen = (91, 91, 90) if policy == "round_robin" else (0, 272, 0)
+    found = verdict(*seen, lost=728, failed=728, policy=policy)
+    assert found.as_expected is None
+    assert found.sentence == (
+        "How the calls spread cannot be said: of 1,000 calls, 728 are not known to have reached an endpoint."
+    )
+    assert "728 calls with nobody known to have answered" in found.reasons
+
+
+def test_only_what_lost_calls_cannot_explain_is_uneven() -> None:
+    assert verdict(10, 10, 10, lost=4).as_expected is None
+    assert verdict(100, 10, 10, lost=100).as_expected is False
+    assert verdict(100, 10, 10, lost=178).as_expected is None  # 89 and 89 may have been for the other two
+    assert verdict(100, 10, 10, lost=177).as_expected is False
+    assert verdict(10, 8, 8, lost=1).as_expected is False  # it cannot have been for both
+
+
+@pytest.mark.parametrize(
+    ("calls", "lost", "even"),
+    [((5, 5), 0, True), ((5, 3), 0, False), ((5, 5), 1, None), ((5, 3), 1, None), ((50, 3), 1, False), ((5,), 9, None)],
+)
+def test_even_is_said_of_the_counts_only_where_no_call_is_lost(
+    calls: tuple[int, ...], lost: int, *, even: bool | None
+) -> None:
+    assert verdict(*calls, lost=lost).even is even
+
+
+def test_one_stretch_with_lost_calls_leaves_the_whole_open() -> None:
+    stretches = (Stretch(counts(30, 30)), Stretch(counts(3, 3), lost=20))
+    found = verdict(33, 33, lost=20, stretches=stretches, events=(event("unhealthy", 2),))
+    assert found.as_expected is None
+    assert found.sentence == (
+        "How the calls spread cannot be said: of 86 calls, 20 are not known to have reached an endpoint."
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "policy", "expected"),
+    [
+        ((1, 1, 1), "round_robin", "1 call on each of 3 endpoints"),
+        ((1, 0, 0), "round_robin", "at most 1 call on each of 3 endpoints"),
+        ((2, 1), "round_robin", "1 or 2 calls on each of 2 endpoints"),
+        ((2, 2), "round_robin", "2 calls on each of 2 endpoints"),
+        ((100,), "round_robin", "all 100 calls on the one endpoint"),
+        ((1,), "round_robin", "the one call on the one endpoint"),
+        ((1, 0), "pick_first", "the one call on one endpoint"),
+    ],
+)
+def test_expectation_is_grammatical(calls: tuple[int, ...], policy: str, expected: str) -> None:
+    assert verdict(*calls, policy=policy).expected == expected
+
+
+def test_one_of_a_kind_is_told_in_the_singular() -> None:
+    assert verdict(2, 0).sentence == "Not even: r1 got 2 and r2 0 of 2 calls, where 1 each was expected."
+    late, unsent = verdict(5, 5, late=1, bound=1, unsent=1).reasons
+    assert late.endswith("(its latency includes the wait)")
+    assert unsent == "1 call that was due could not be sent in time"
+
+
+def test_names_in_reasons_are_in_their_order_however_they_left() -> None:
+    events = tuple(
+        Event(1.0 + n / 50, "left", Member(f"a:{number}", f"r{number}")) for n, number in enumerate((10, 3, 4))
+    )
+    assert verdict(5, 5, events=events).reasons == ("during the run r3, r4 and r10 left",)
+
+
 def test_pick_first_wants_all_on_one() -> None:
     found = verdict(0, 100, 0, policy="pick_first")
     assert (found.even, found.as_expected) == (False, True)
