@@ -80,7 +80,7 @@ class ScriptedNursery:
 @asynccontextmanager
 async def _running(
     replicas: int,
-) -> AsyncIterator[tuple[ScriptedNursery, FleetSupervisor, cluster_pb2_grpc.ClusterStub[Any]]]:
+) -> AsyncIterator[tuple[ScriptedNursery, FleetSupervisor, Any]]:
     folder = StateFolder.of("c", root=Path(os.environ["LBDEMO_STATE_DIR"]))
     folder.prepare()
     nursery = ScriptedNursery()

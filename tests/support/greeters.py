@@ -91,7 +91,7 @@ async def greeters(
     async with AsyncExitStack() as stack:
         servers = []
         for n in range(1, number + 1):
-            servicer = Greeter(f"r{n}", has_identity=has_identity)
+            servicer = Greeter(f"r{n}", has_identity=has_identity)  # type: ignore[abstract]  # the rest: UNIMPLEMENTED
             server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
             helloworld_pb2_grpc.add_GreeterServicer_to_server(servicer, server)
             if has_health:
@@ -122,7 +122,7 @@ def options() -> list[tuple[str, Any]]:
     ]
 
 
-def _reflection_v1() -> grpc.GenericRpcHandler[Any, Any]:
+def _reflection_v1() -> grpc.GenericRpcHandler:
     """The same reflection under the name of its later version."""
     servicer = reflection.aio.ReflectionServicer(("helloworld.Greeter",))
     handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(

@@ -28,7 +28,7 @@ def plain_greeter() -> Iterator[str]:
     """A server on 127.0.0.1; its address."""
     pool = futures.ThreadPoolExecutor(4)
     server = grpc.server(pool, options=(("grpc.so_reuseport", 0),))
-    helloworld_pb2_grpc.add_GreeterServicer_to_server(_Greeter(), server)
+    helloworld_pb2_grpc.add_GreeterServicer_to_server(_Greeter(), server)  # type: ignore[abstract]  # the base answers UNIMPLEMENTED
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

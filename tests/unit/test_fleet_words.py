@@ -76,7 +76,7 @@ def test_spec_survives_the_link_to_the_nursery() -> None:
 
 def test_view_knows_every_phase_of_the_message() -> None:
     names = [name for name, number in cluster_pb2.Phase.items() if number]
-    replicas = [cluster_pb2.ReplicaStatus(id="r1", phase=cluster_pb2.Phase.Value(name)) for name in names]
+    replicas = [cluster_pb2.ReplicaStatus(id="r1", phase=name) for name in names]
     view = ClusterView.of(cluster_pb2.ClusterStatus(cluster="c", replicas=replicas))
     assert [r.phase.name for r in view.replicas] == names
 
