@@ -133,11 +133,11 @@ class LiveSpread:
             lines = self._news(now_s)
             if now_s >= next_s:
                 next_s += 1.0
-                lines.append(f"{now_s - self._begin_s:6.1f} s  {self._shares(self._window.rates())}")
+                lines.append(f"{now_s - self._begin_s:6.1f} s  {self.shares(self._window.rates())}")
             for line in lines:
                 print(printable(line), file=out, flush=True)
 
-    def _shares(self, rates: Rates) -> str:
+    def shares(self, rates: Rates) -> str:
         """Who gets how much now, in one line; two of the same name are told apart by their addresses."""
         total = sum(rates.values()) or 1.0
         named = Counter(replica for replica, _ in rates if replica)

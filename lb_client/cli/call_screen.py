@@ -58,7 +58,7 @@ class Screen:
     def _write(self, frame: list[str], *, above: list[str] | None = None) -> None:
         """Write lines from the cursor on, and go back up to where the frame begins."""
         # A line too long for the terminal is cut by it: one that it wrapped would be two, and throw off the count.
-        text = "".join(f"{line}{_CLEAR_LINE}\n" for line in [*(above or ()), *frame])
+        text = "".join(f"{_CLEAR_LINE}{line}\n" for line in [*(above or ()), *frame])
         text = to_ascii(text) if self._paper.ascii_only else text
         back = f"{_CLEAR_BELOW}\x1b[{len(frame)}A" if frame else ""
         self._out.write(f"\r{_WRAP_OFF}{text}{_WRAP_ON}{back}")
