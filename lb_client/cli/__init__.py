@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -12,6 +13,9 @@ def main() -> None:
 
     Exit codes: 0 all well, 1 a call or an action failed, 2 usage, 130 interrupted by Ctrl-C.
     """
+    # Core would write lines of its own between ours, about every connection that ends (`I1122 … Got goaway`). For this
+    # process and those that it starts; gRPC reads it when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         # Inside, so that Ctrl-C while it is imported ends like any other.
         from lb_client.cli.root import run  # noqa: PLC0415

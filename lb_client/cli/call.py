@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 from lb_client.cli.call_values import (
     MAX_CONCURRENCY,
     MAX_COUNT,
+    Deadline,
     Duration,
     Rate,
     Whole,
@@ -38,7 +38,7 @@ INTERRUPTED = 130
     help="Calls in flight  [default: 1; with --rate at most 1000]",
 )
 @click.option("--rate", type=Rate(), help="Calls per second, sent on schedule however slow the answers are.")
-@click.option("--deadline", type=Duration(), default="5s", show_default=True, help="Each call's deadline.")
+@click.option("--deadline", type=Deadline(), default="5s", show_default=True, help="Each call's deadline.")
 @click.option(
     "--policy",
     type=click.Choice(["round_robin", "pick_first"]),
@@ -76,8 +76,6 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     """
     # Looking for garbage among what is being imported finds none and costs 15 ms; the session turns it on again.
     gc.disable()
-    # Core would write its own lines about every address that refuses: ours says it once.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     plan = _plan(**options)
     from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
 

@@ -16,6 +16,9 @@ MAX_CONCURRENCY = 10_000
 MAX_RATE = 1_000_000.0
 MAX_SECONDS = 86_400.0
 
+MIN_DEADLINE_S = 0.001
+"""gRPC core counts deadlines in milliseconds: what is shorter is rounded up."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m|h)?", re.ASCII)
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _KEY = re.compile(r"[a-z0-9_.-]+")
@@ -72,6 +75,17 @@ class Duration(click.ParamType[float]):
             self.fail(
                 f"{value!r} is no length of time: write 500ms, 20s or 2m, more than 0 and at most 24h.", param, ctx
             )
+        return seconds
+
+
+class Deadline(Duration):
+    """A length of time that core can keep as a deadline."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds; a click error says what is possible."""
+        seconds = super().convert(value, param, ctx)
+        if seconds < MIN_DEADLINE_S:
+            self.fail(f"{value!r} is shorter than gRPC keeps a deadline: 1ms is the least.", param, ctx)
         return seconds
 
 

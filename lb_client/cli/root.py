@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -28,6 +29,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 class LazyGroup(click.Group):
     """A group that imports a subcommand's module when that subcommand is run, not before."""
 
@@ -40,6 +44,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        for option in command.params:
+            if isinstance(option, click.Option):
+                _name_variable(cmd_name, option)
         return command
 
     def resolve_command(
@@ -59,9 +66,17 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def _name_variable(command: str, option: click.Option) -> None:
+    """Let LBDEMO_<COMMAND>_<OPTION> give the option, by the name that users know: click would take the parameter's."""
+    name = max(option.opts, key=len).lstrip("-")
+    own = f"LBDEMO_{command}_{name}".upper().replace("-", "_")
+    given = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+    option.envvar = [own, *(other for other in given if other != own)]
+
+
 @click.command(
     cls=LazyGroup,
-    context_settings={"auto_envvar_prefix": "LBDEMO", "help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Start with: lbdemo up --replicas 3 && lbdemo call --count 100 && lbdemo down",
 )
 @click.version_option(__version__, prog_name="lbdemo")
@@ -90,9 +105,14 @@ def run(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("lbdemo: interrupted", err=True)
         code = 130
-    except BrokenPipeError:
-        # The reader of a pipe went away (`lbdemo call --json | head`): nothing to say to anybody.
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS:
+            raise
+        # What could not be written is still in its buffer, and Python would try again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe went away (`lbdemo call --json | head`): nothing to say to anybody.
+        if error.errno != errno.EPIPE:
+            click.echo(f"lbdemo: the output cannot be written: {error.strerror}", err=True)
         code = 1
     return code if isinstance(code, int) else 0
 

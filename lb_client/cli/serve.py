@@ -59,10 +59,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
 @click.option(
     "--meta", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="For the record, like zone=a; repeatable."
 )
-# click takes the variable's name from the parameter's, which `import json` has already.
-@click.option(
-    "--json", "as_json", is_flag=True, envvar="LBDEMO_SERVE_JSON", help="Print events as JSON lines on stdout."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
 def command(
     *,
     id: str | None,

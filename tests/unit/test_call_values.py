@@ -5,7 +5,7 @@ import pytest
 
 from lb_client.cli.call_live import Window, done_part
 from lb_client.cli.call_target import check_target
-from lb_client.cli.call_values import Duration, Rate, Whole, metadata_pairs
+from lb_client.cli.call_values import Deadline, Duration, Rate, Whole, metadata_pairs
 from lb_client.driver import Load
 from lb_client.records import CallRecord, CallRecorder
 
@@ -32,6 +32,16 @@ def test_duration_is_written_as_people_do(text: str, seconds: float) -> None:
 def test_duration_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="write 500ms, 20s or 2m"):
         Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["999us", "1us", "0.9ms", "0.0009"])
+def test_deadline_that_grpc_would_not_keep_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="shorter than gRPC keeps a deadline: 1ms is the least"):
+        Deadline().convert(text, None, None)
+
+
+def test_deadline_of_a_millisecond_is_kept() -> None:
+    assert [Deadline().convert(text, None, None) for text in ("1ms", "1000us", "5s")] == [0.001, 0.001, 5]
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("1_000", 1000), ("1,000", 1000), ("10000000", 10_000_000)])
