@@ -89,6 +89,8 @@ def _supervise(told: dict[str, object], lock: int, leash: socket.socket) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     folder = StateFolder(str(told["cluster"]), Path(str(told["path"])))
     redirect_output(folder.open_log("supervisor"))
+    # The logs are for what the service says, not for core's own lines; also when no command of ours has set it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from backends.nursery import preload  # noqa: PLC0415 -- the command need not wait for what follows
 
