@@ -1,11 +1,12 @@
-"""Blocking reads beside a loop, on daemon threads: the interpreter's own pool ends before its last user does."""
+"""Blocking reads beside a loop, on a daemon thread: the interpreter's own pool ends before its last user does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,31 +14,53 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-async def in_daemon_thread(function: Callable[[], Result]) -> Result:
-    """What `function` returns or raises, while the loop goes on.
+class DaemonThread:
+    """Runs functions one after the other beside the loop. A context manager: leaving it lets the thread end.
 
     Not `asyncio.to_thread`: its pool takes no more work once the main thread has returned, though other threads may go
-    on for days, and at exit it waits for a read that hangs. Cancelling this leaves such a read to itself.
+    on for days. From Python 3.12 on no thread can even be started by then, so there is one from the beginning; where it
+    is too late for that, functions run on the loop. And at exit nobody waits for a read that hangs.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
 
-    def settle(result: Result | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # it is a Result where there is no error
-
-    def work() -> None:
-        result, error = None, None
+    def __init__(self, name: str) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._runs = True
         try:
-            result = function()
-        except Exception as raised:  # noqa: BLE001 -- handed on to whoever waits
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:
+            self._runs = False
 
-    threading.Thread(target=work, name="lbdemo read", daemon=True).start()
-    return await future
+    def __enter__(self) -> Self:
+        """The thread, which runs already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let it end after what it does now; nobody waits for that."""
+        self._work.put(None)
+
+    async def run(self, function: Callable[[], Result]) -> Result:
+        """What `function` returns or raises. Cancelling this leaves a function that has begun to itself."""
+        if not self._runs:
+            return function()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+
+        def settle(act: Callable[[], None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(lambda: None if future.done() else act())
+
+        def work() -> None:
+            try:
+                result = function()
+            except Exception as error:  # noqa: BLE001 -- handed on to whoever waits
+                raised = error
+                settle(lambda: future.set_exception(raised))
+            else:
+                settle(lambda: future.set_result(result))
+
+        self._work.put(work)
+        return await future
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()

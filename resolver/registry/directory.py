@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from resolver.errors import TargetError
-from resolver.registry.daemon import in_daemon_thread
+from resolver.registry.daemon import DaemonThread
 from resolver.registry.folder import FolderChanges
 from resolver.registry.records import MAX_RECORD_BYTES, RecordError, parse_record
 from resolver.target import quote_path
@@ -56,10 +56,10 @@ async def _watch(path: Path) -> EndpointWatcher:
     folder = RecordFolder(path)
     last: tuple[Endpoint, ...] | None = None
     lost = False
-    with FolderChanges(path) as changes:
+    with FolderChanges(path) as changes, DaemonThread("lbdemo reads a registry") as beside:
         while True:
             try:
-                found = await in_daemon_thread(folder.read)
+                found = await beside.run(folder.read)
             except OSError as error:
                 if not lost:
                     lost = True

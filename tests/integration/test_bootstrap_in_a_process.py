@@ -91,15 +91,17 @@ def test_the_environment_is_as_it_was_whenever_the_last_channel_is_closed(tmp_pa
     with Backend("b") as backend:
         script = """
             import time
-            before = dict(os.environ)
-            for _ in range(40):
+            def bootstrap():
+                return [os.environ.get(name) for name in ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")]
+            before = bootstrap()
+            for _ in range(25):
                 with lb_client.insecure_channel(target) as channel:
                     who(channel)
-                    assert dict(os.environ) != before
+                    assert bootstrap() != before
                 end = time.monotonic() + 5
-                while dict(os.environ) != before and time.monotonic() < end:
+                while bootstrap() != before and time.monotonic() < end:
                     time.sleep(0.001)
-                assert dict(os.environ) == before
+                assert bootstrap() == before
             print("every time")
         """
         assert ok(run(script, f"static:{backend.address}", **mesh(backend, tmp_path))) == "every time\n"
