@@ -39,6 +39,12 @@ def paired_ratios(a: Sequence[float], b: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(a, b, strict=True)]
 
 
+def rotated(sides: Sequence[str], number: int) -> list[str]:
+    """The sides in turn, beginning with another one in each round."""
+    first = number % len(sides)
+    return [*sides[first:], *sides[:first]]
+
+
 def percentile(values: Iterable[float], percent: float) -> float:
     """The nearest-rank percentile: the smallest value with at least `percent` % of all at or below it."""
     ordered = sorted(values)

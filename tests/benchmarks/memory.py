@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NAME = "memory"
 _ENDPOINTS = 3
 _MB = 1e6
+# So many changes are one of each kind at each endpoint: only whole cycles compare.
+_CYCLE = 9
+_SETTLE_S = 0.3
 # "No growth": nothing that Python holds for each change, which would be a block at least; and of RSS no more than the
 # allocator's and gRPC core's own unrest, for which a bare connection that is opened and closed stands beside it.
 _BLOCKS = Bound(high=0.5)
@@ -60,12 +63,11 @@ def _idle(scale: Scale, api: str, folder: Path, running: Sequence[processes.Runn
 
 
 def _churn(scale: Scale, folder: Path, address: str) -> Iterator[Row]:
-    warm, changes, block = scale.of(200, 60), scale.of(400, 60), scale.of(40, 20)
-    question = {"count": warm + changes, "block": block, "settle_s": 0.3}
     with processes.Worker("holder", "ours", "sync", f"dir://{folder}") as worker:
-        ours = _settled(worker.ask(**question)["series"], warm)
+        ours = _series(scale, worker)
     with processes.Worker("connections", address) as worker:
-        bare = _settled(worker.ask(**question)["series"], warm)
+        bare = _series(scale, worker)
+    warm, changes = ours[0]["count"], ours[-1]["count"] - ours[0]["count"]
     first, last = ours[0], ours[-1]
     inputs = {"endpoints": _ENDPOINTS, "changes": changes, "after": warm}
     for what in ("threads", "sockets", "descriptors"):
@@ -100,8 +102,14 @@ def _churn(scale: Scale, folder: Path, address: str) -> Iterator[Row]:
             )
 
 
-def _settled(series: Sequence[Mapping[str, int]], warm: int) -> list[Mapping[str, int]]:
-    return [point for point in series if point["count"] >= warm]
+def _series(scale: Scale, worker: processes.Worker) -> list[dict[str, int]]:
+    """What is held after so many changes that no growth should be left, then after every block of further ones."""
+    warm, changes, block = scale.of(225, 72), scale.of(405, 72), scale.of(5, 1) * _CYCLE
+    series: list[dict[str, int]] = []
+    for count in range(warm, warm + changes + 1, block):
+        answer = worker.ask(count=block if series else warm, settle_s=_SETTLE_S)
+        series.append({**answer, "count": count})
+    return series
 
 
 def _growth(series: Sequence[Mapping[str, int]], key: str) -> float:

@@ -16,6 +16,7 @@ from tests.benchmarks.figures import (
     paired_ratios,
     percentile,
     random_counts,
+    rotated,
     slope,
 )
 from tests.benchmarks.row import Bound, Row, Side
@@ -29,6 +30,11 @@ def test_ratios_are_taken_round_by_round() -> None:
 def test_ratios_of_unequal_rounds_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         paired_ratios([1.0, 2.0], [1.0])
+
+
+def test_each_side_comes_first_in_turn() -> None:
+    rounds = [rotated(("a", "b", "c"), number) for number in range(4)]
+    assert ["".join(sides) for sides in rounds] == ["abc", "bca", "cab", "abc"]
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (99, 99), (99.5, 100), (100, 100), (0, 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -16,10 +16,7 @@ METHOD = "/helloworld.Greeter/SayHello"
 REQUEST = b"\n\x05world"
 """A HelloRequest with `world` for a name."""
 
-_BARE_OPTIONS = (
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
-    ("grpc.enable_http_proxy", 0),
-)
+_ROUND_ROBIN = (("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class ChannelChoice:
     Attributes:
         ours: Whether it is one of lb_client.
         aio: Whether it is for asyncio.
-        target: A resolver target for ours; `ipv4:` and addresses, or one address, for a bare one.
+        target: A resolver target for ours; `ipv4:` and addresses, under round_robin, or one address, for a bare one.
     """
 
     ours: bool
@@ -46,10 +43,14 @@ class ChannelChoice:
         given = parser.parse_args(args)
         return cls(given.whose == "ours", given.api == "aio", given.target)
 
+    @property
+    def _bare_options(self) -> Sequence[tuple[str, Any]]:
+        return _ROUND_ROBIN if "," in self.target else ()
+
     def open(self) -> grpc.Channel:
         """The channel, for code that blocks."""
         if not self.ours:
-            return grpc.insecure_channel(self.target, _BARE_OPTIONS)
+            return grpc.insecure_channel(self.target, self._bare_options)
         import lb_client  # noqa: PLC0415 -- what ours costs beyond the bare one is just the question
 
         return lb_client.insecure_channel(self.target)
@@ -57,7 +58,7 @@ class ChannelChoice:
     def open_aio(self) -> grpc.aio.Channel:
         """The channel, on a running loop."""
         if not self.ours:
-            return grpc.aio.insecure_channel(self.target, _BARE_OPTIONS)
+            return grpc.aio.insecure_channel(self.target, self._bare_options)
         from lb_client import aio  # noqa: PLC0415 -- as above
 
         return aio.insecure_channel(self.target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import time
 
 import grpc
 import grpc.aio
@@ -14,23 +15,20 @@ from tests.benchmarks.programs.holder import held
 from tests.benchmarks.programs.talk import questions, say
 
 
-async def _open_and_close(address: str, count: int, block: int, settle_s: float) -> list[dict[str, int]]:
-    """What is held after every `block` connections, collected and settled."""
-    series = []
-    for number in range(1, count + 1):
-        async with grpc.aio.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+async def _open_and_close(address: str, count: int) -> None:
+    for _ in range(count):
+        async with grpc.aio.insecure_channel(address) as channel:
             await say_hello_aio(channel)(REQUEST, timeout=5.0)
-        if number % block == 0:
-            gc.collect()
-            await asyncio.sleep(settle_s)
-            series.append({"count": number, **held()})
-    return series
 
 
 def main() -> None:
     say(ready=True)
-    for question in questions():
-        say(series=asyncio.run(_open_and_close(sys.argv[1], **question)))
+    with asyncio.Runner() as runner:
+        for question in questions():
+            runner.run(_open_and_close(sys.argv[1], question["count"]))
+            gc.collect()
+            time.sleep(question["settle_s"])
+            say(**held())
 
 
 if __name__ == "__main__":

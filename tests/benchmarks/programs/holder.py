@@ -1,7 +1,7 @@
 """A worker that opens one channel, makes one call, and tells what its process holds; asked, it changes the registry.
 
-Arguments as in channels.py. A snapshot change is a record removed or written again, and counts as done when calls go to
-exactly the endpoints that there should be.
+Arguments as in channels.py. A change counts as done when the last snapshot shows it and calls go to exactly the
+endpoints that there should be.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from tests.benchmarks.programs.talk import questions, say
 
 if TYPE_CHECKING:
     import grpc
+
+    from resolver.model import Snapshot
 
 _ADDRESS_KEY = "lbdemo-address"
 _CHANGE_S = 5.0
@@ -46,24 +48,30 @@ def held() -> dict[str, int]:
 
 
 class _Registry:
-    """The records of a folder, one of them missing every other time."""
+    """The records of a folder: one is withdrawn, written again, then written with metadata that it never had; the next.
+
+    Attributes:
+        builds: By address that is announced, what its metadata says.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from backends.announce import Record  # noqa: PLC0415 -- no part of what an idle channel holds
-
         found = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
-        self._records = [(each["Addr"], Record(folder, each["Metadata"]["id"], each["Addr"])) for each in found]
+        self._folder = folder
+        self._ids = [(each["Addr"], each["Metadata"]["id"]) for each in found]
         self._step = 0
-        self.present = {address for address, _ in self._records}
+        self.builds = {address: "" for address, _ in self._ids}
 
     def change(self) -> None:
-        address, record = self._records[self._step // 2 % len(self._records)]
-        if self._step % 2 == 0:
-            record.withdraw()
-            self.present.discard(address)
+        from backends.announce import Record  # noqa: PLC0415 -- no part of what an idle channel holds
+
+        address, name = self._ids[self._step // 3 % len(self._ids)]
+        build = str(self._step)
+        if self._step % 3 == 0:
+            (self._folder / f"{name}.json").unlink()
+            del self.builds[address]
         else:
-            record.write()
-            self.present.add(address)
+            Record(self._folder, name, address, (("build", build),)).write()
+            self.builds[address] = build
         self._step += 1
 
 
@@ -81,28 +89,41 @@ def _until_called(channel: grpc.Channel, expected: set[str]) -> None:
     raise RuntimeError(f"after {_CHANGE_S} s calls go to {sorted(set(last))}, not to {sorted(expected)}")
 
 
-def _churn(channel: grpc.Channel, folder: Path, count: int, block: int, settle_s: float) -> list[dict[str, int]]:
-    """What is held after every `block` changes, collected and settled."""
-    registry = _Registry(folder)
-    _until_called(channel, registry.present)
-    series = []
-    for number in range(1, count + 1):
-        registry.change()
-        _until_called(channel, registry.present)
-        if number % block == 0:
+def _until_told(snapshots: list[Snapshot], expected: dict[str, str]) -> None:
+    """The last snapshot holds exactly these, and all of them are healthy."""
+    end_s = time.monotonic() + _CHANGE_S
+    while time.monotonic() < end_s:
+        last = snapshots[-1].endpoints if snapshots else ()
+        if expected == {e.address: dict(e.metadata).get("build", "") for e in last if e.health.takes_calls}:
+            return
+        time.sleep(0.001)
+    raise RuntimeError(f"after {_CHANGE_S} s the last snapshot is {snapshots[-1:]}, not {expected}")
+
+
+def _change_when_asked(channel: grpc.Channel, target: str) -> None:
+    """Make as many changes as each question says, and tell what is held then, collected and settled."""
+    import resolver  # noqa: PLC0415 -- the bare side has none
+
+    registry = _Registry(Path(target.removeprefix("dir://")))
+    snapshots: list[Snapshot] = []
+    with resolver.watch(target, snapshots.append):
+        for question in questions():
+            for _ in range(question["count"]):
+                registry.change()
+                _until_told(snapshots, registry.builds)
+                _until_called(channel, set(registry.builds))
+                del snapshots[:-1]
             gc.collect()
-            time.sleep(settle_s)
-            series.append({"count": number, **held()})
-    return series
+            time.sleep(question["settle_s"])
+            say(**held())
 
 
-def _hold(channel: grpc.Channel, settle_s: float, folder: str) -> None:
+def _hold(channel: grpc.Channel, choice: ChannelChoice, settle_s: float) -> None:
     say_hello(channel)(REQUEST, timeout=5.0)
     time.sleep(settle_s)
     say(**held())
-    for question in questions():
-        series = _churn(channel, Path(folder), **question)
-        say(series=series)
+    if choice.ours:
+        _change_when_asked(channel, choice.target)
 
 
 async def _hold_aio(choice: ChannelChoice, settle_s: float) -> None:
@@ -120,7 +141,7 @@ def main() -> None:
         asyncio.run(_hold_aio(choice, settle_s))
         return
     with choice.open() as channel:
-        _hold(channel, settle_s, choice.target.removeprefix("dir://"))
+        _hold(channel, choice, settle_s)
 
 
 if __name__ == "__main__":
