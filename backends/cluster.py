@@ -41,10 +41,12 @@ class Outcome:
     Attributes:
         view: The cluster afterwards.
         before: How many replicas were wanted before; 0 when the cluster was started.
+        served: How many of these served then.
     """
 
     view: ClusterView
     before: int
+    served: int
 
 
 def nobody(view: ClusterView) -> None:
@@ -87,7 +89,7 @@ def up(
     while True:
         starting = Starting.begin(folder, replicas=replicas, service=service)
         if starting is not None:
-            return Outcome(_rise(starting, wait=wait, timeout_s=timeout_s, watcher=watcher), 0)
+            return Outcome(_rise(starting, wait=wait, timeout_s=timeout_s, watcher=watcher), 0, 0)
         try:
             with _open(folder) as link:
                 view = link.status()
@@ -227,7 +229,7 @@ def _rescale(
     if before.wanted != replicas or before.failed:
         link.scale(replicas)
     if not wait:
-        return Outcome(link.status(), before.wanted)
+        return Outcome(link.status(), before.wanted, before.serving)
     last = before
     with closing(link.watch(tick_s=TICK_S)) as views:  # type: ignore[type-var]  # a generator has close()
         for view in views:
@@ -245,7 +247,7 @@ def _rescale(
                 break
             if time.monotonic() > end:
                 raise NotServingInTimeError(f"{not_serving_line(last, timeout_s)}; {_STAYS}")
-    return Outcome(last, before.wanted)
+    return Outcome(last, before.wanted, before.serving)
 
 
 def _refuse_another(view: ClusterView, service: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from backends.cluster_errors import CannotStartError, NotServingInTimeError, SupervisorLostError
@@ -115,6 +116,8 @@ class Starting:
                 self.view = self.view.with_replica(news)
             case "gone":
                 self.view = self.view.without_replica(event["id"])
+            case "services":
+                self.view = replace(self.view, services=tuple(event["services"]))
             case "open":
                 self._open = True
 
@@ -128,10 +131,14 @@ def cannot_start_line(view: ClusterView) -> str:
 
 def not_serving_line(view: ClusterView, timeout_s: float) -> str:
     """Which replicas do not serve when the time is up, what they do instead, and where to look."""
-    late = [r for r in view.replicas if r.phase is not Phase.RUNNING]
-    shown = ", ".join(f"{r.id} {r.phase.value}{': ' + r.reason if r.reason else ''}" for r in late[:5])
+    late = [r for r in view.replicas if not r.serves]
+    shown = ", ".join(f"{r.id} {_state(r)}{': ' + r.reason if r.reason else ''}" for r in late[:5])
     more = f" and {len(late) - 5} more" if len(late) > 5 else ""
     return (
         f"{view.serving} of {view.wanted} replicas serve after {timeout_s:g} s"
         f"{' (' + shown + more + ')' if late else ''}; logs: {view.log_folder}"
     )
+
+
+def _state(replica: ReplicaView) -> str:
+    return "does not answer" if replica.phase is Phase.RUNNING else replica.phase.value

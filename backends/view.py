@@ -44,6 +44,11 @@ class ReplicaView:
         """The number in its name."""
         return int(self.id[1:])
 
+    @property
+    def serves(self) -> bool:
+        """Whether it takes calls: it runs, and was not silent when it was last asked."""
+        return self.phase is Phase.RUNNING and self.health != "UNREACHABLE"
+
     def as_dict(self) -> dict[str, object]:
         """What `lbdemo status --json` prints of it."""
         return {**asdict(self), "phase": self.phase.name, "uptime_s": round(self.uptime_s, 3)}
@@ -90,7 +95,7 @@ class ClusterView:
     @property
     def serving(self) -> int:
         """How many replicas serve."""
-        return sum(r.phase is Phase.RUNNING for r in self.replicas)
+        return sum(r.serves for r in self.replicas)
 
     @property
     def settled(self) -> bool:

@@ -38,4 +38,4 @@ def command(*, replicas: int, wait: bool, timeout_s: float, as_json: bool, clust
     if as_json:
         click.echo(json.dumps({**outcome.view.as_dict(), "before": outcome.before, "elapsed_s": round(elapsed_s, 3)}))
     else:
-        click.echo(what_happened(outcome.view, outcome.before, elapsed_s))
+        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s))

@@ -12,6 +12,7 @@ import click
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import ReplicaCount, Seconds, clear_failures, for_cluster, service_name
 from lb_client.cli.fleet_view import progress, styled
+from lb_client.phrases import and_more
 
 if TYPE_CHECKING:
     from backends.view import ClusterView
@@ -59,21 +60,33 @@ def command(
     if as_json:
         click.echo(json.dumps({**outcome.view.as_dict(), "before": outcome.before, "elapsed_s": round(elapsed_s, 3)}))
     else:
-        click.echo(what_happened(outcome.view, outcome.before, elapsed_s))
+        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s))
         click.echo(how_to_use(outcome.view))
     gc.freeze()  # nor at the end: it is the last 10 ms before the prompt
 
 
-def what_happened(view: ClusterView, before: int, elapsed_s: float) -> str:
-    """One line: how many serve now, and since when."""
+def what_happened(view: ClusterView, before: int, served: int, elapsed_s: float) -> str:
+    """One line: how many serve now, and since when.
+
+    Args:
+        view: The cluster now.
+        before: How many were wanted before the command.
+        served: How many of these served then.
+        elapsed_s: What the command took.
+    """
     many = f"{view.wanted} replica{'' if view.wanted == 1 else 's'}"
-    if not view.settled:
-        line = f"{view.serving} of {many} serve; the others start"
-    elif before == view.wanted:
-        line = f"{many} serve already: nothing to do" if view.wanted > 1 else f"{many} serves already: nothing to do"
+    verb = "serves" if view.wanted == 1 else "serve"
+    if view.settled and before == served == view.wanted:
+        line = f"{many} {verb} already: nothing to do"
+    elif view.settled:
+        line = f"{many} {verb} after {elapsed_s:.2f} s"
+        if before:
+            line += f" ({before} before)" if before == served else f" ({served} of {before} before)"
+    elif view.serving >= view.wanted:
+        rest = len(view.replicas) - view.serving
+        line = f"{many} {verb}; {rest} more {'drains' if rest == 1 else 'drain'}"
     else:
-        verb = "serve" if view.wanted > 1 else "serves"
-        line = f"{many} {verb} after {elapsed_s:.2f} s" + (f" ({before} before)" if before else "")
+        line = f"{view.serving} of {many} serve; the others start"
     return styled(line, fg="green" if view.settled else "yellow", bold=True)
 
 
@@ -82,14 +95,16 @@ def how_to_use(view: ClusterView) -> str:
     where = for_cluster(view.cluster)
     call = "lbdemo call --count 100"
     if view.service:
-        call = "lbdemo call --method pkg.Service/Method --data '{}'"
+        # Methods are not known here; `lbdemo call` names them to who leaves the dots.
+        call = f"lbdemo call --method {view.services[0] if view.services else 'pkg.Service'}/… --data '{{…}}'"
     running = [r for r in view.replicas if r.address]
     shown = "  ".join(f"{r.id} {r.address}" for r in running[:SHOWN])
     if len(running) > SHOWN:
         shown += f"  and {len(running) - SHOWN} more"
     rows = [("cluster", view.cluster), ("target", view.target)]
     if view.service:
-        rows.append(("service", view.service))
+        names = and_more(view.services)
+        rows.append(("service", f"{names}, by {view.service}" if names else view.service))
     rows += [
         ("replicas", shown or "-"),
         ("call", call + where),

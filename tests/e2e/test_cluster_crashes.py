@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +95,35 @@ def test_killed_replica_comes_back_under_its_name(cluster: dict[str, Any]) -> No
 
     eventually(is_back)
     assert [p.status() for p in _nursery(status()).children() if p.status() == psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.usefixtures("cluster")
+def test_scale_right_after_a_death_waits_and_says_that_one_was_missing() -> None:
+    def is_back_after(deaths: int) -> None:
+        first = status()["replicas"][0]
+        assert (first["phase"], first["restarts"]) == ("RUNNING", deaths)
+
+    # The fourth death in a row is followed by a break of 0.8 s: longer than a command takes to ask.
+    for deaths in range(4):
+        eventually(partial(is_back_after, deaths), within_s=10)
+        os.kill(status()["replicas"][0]["pid"], signal.SIGKILL)
+    ran = lbdemo("scale", "2", ok=True)
+    assert re.fullmatch(r"2 replicas serve after \d\.\d\d s \(1 of 2 before\)\n", ran.out)
+    is_back_after(4)
+    assert lbdemo("scale", "2", ok=True).out == "2 replicas serve already: nothing to do\n"
+
+
+def test_scale_does_not_count_a_replica_that_does_not_answer(cluster: dict[str, Any]) -> None:
+    silent = cluster["replicas"][0]["pid"]
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        for args in (["scale", "2"], ["up", "-n", "2"]):
+            ran = lbdemo(*args, "--timeout", "1s")
+            assert ran.code == 1
+            assert "1 of 2 replicas serve after 1 s (r1 does not answer)" in ran.only_line
+    finally:
+        os.kill(silent, signal.SIGCONT)
+    assert lbdemo("scale", "2", ok=True).out.startswith("2 replicas serve ")
 
 
 def test_record_of_a_killed_replica_is_removed_at_once(cluster: dict[str, Any], state: Path) -> None:

@@ -41,7 +41,10 @@ def _greeter(folder: Path, name: str) -> str:
 def test_service_is_imported_from_where_the_user_stands(tmp_path: Path, state: Path) -> None:
     service = _greeter(tmp_path, "my_greeter")
     up = lbdemo("up", "-n", "2", "--service", service, cwd=tmp_path, ok=True)
-    assert "my_greeter:add" in up.out
+    assert "service   helloworld.Greeter, by my_greeter:add\n" in up.out
+    assert "call      lbdemo call --method helloworld.Greeter/… " in up.out
+    again = lbdemo("up", "-n", "2", ok=True)
+    assert again.out.partition("\n")[2] == up.out.partition("\n")[2]
     found = status()
     assert (found["service"], found["target"]) == (service, f"dir://{state}/default/my_greeter")
     lbdemo("scale", "3", ok=True)

@@ -145,17 +145,37 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "phases", "line"),
+    ("before", "served", "phases", "wanted", "line"),
     [
-        (0, [Phase.RUNNING] * 3, "3 replicas serve after 0.12 s"),
-        (0, [Phase.RUNNING], "1 replica serves after 0.12 s"),
-        (5, [Phase.RUNNING] * 2, "2 replicas serve after 0.12 s (5 before)"),
-        (3, [Phase.RUNNING] * 3, "3 replicas serve already: nothing to do"),
-        (0, [Phase.STARTING] * 2, "0 of 2 replicas serve; the others start"),
+        (0, 0, [Phase.RUNNING] * 3, 3, "3 replicas serve after 0.12 s"),
+        (0, 0, [Phase.RUNNING], 1, "1 replica serves after 0.12 s"),
+        (5, 5, [Phase.RUNNING] * 2, 2, "2 replicas serve after 0.12 s (5 before)"),
+        (3, 3, [Phase.RUNNING] * 3, 3, "3 replicas serve already: nothing to do"),
+        (1, 1, [Phase.RUNNING], 1, "1 replica serves already: nothing to do"),
+        (3, 2, [Phase.RUNNING] * 3, 3, "3 replicas serve after 0.12 s (2 of 3 before)"),
+        (3, 0, [Phase.RUNNING] * 5, 5, "5 replicas serve after 0.12 s (0 of 3 before)"),
+        (0, 0, [Phase.STARTING] * 2, 2, "0 of 2 replicas serve; the others start"),
+        (3, 3, [Phase.RUNNING] * 2 + [Phase.DRAINING], 2, "2 replicas serve; 1 more drains"),
+        (4, 4, [Phase.RUNNING] + [Phase.DRAINING] * 3, 1, "1 replica serves; 3 more drain"),
     ],
 )
-def test_up_says_what_happened(before: int, phases: list[Phase], line: str) -> None:
-    assert click.unstyle(up.what_happened(_view(*phases), before, 0.123)) == line
+def test_up_says_what_happened(before: int, served: int, phases: list[Phase], wanted: int, line: str) -> None:
+    assert click.unstyle(up.what_happened(_view(*phases, wanted=wanted), before, served, 0.123)) == line
+
+
+def test_replica_that_does_not_answer_does_not_serve() -> None:
+    view = _view(Phase.RUNNING, Phase.RUNNING)
+    view = view.with_replica(replace(view.replicas[1], health="UNREACHABLE"))
+    assert (view.serving, view.settled) == (1, False)
+    assert not_serving_line(view, 5) == "1 of 2 replicas serve after 5 s (r2 does not answer); logs: /logs"
+
+
+def test_advice_names_the_service_and_how_to_call_it() -> None:
+    view = replace(_view(Phase.RUNNING), service="currency_server:register")
+    assert "lbdemo call --method pkg.Service/… " in up.how_to_use(view)
+    named = up.how_to_use(replace(view, services=("currency.Exchange", "currency.Rates")))
+    assert "lbdemo call --method currency.Exchange/… " in named
+    assert "currency.Exchange and currency.Rates, by currency_server:register" in click.unstyle(named)
 
 
 def test_advice_names_the_cluster_unless_it_is_the_default() -> None:
