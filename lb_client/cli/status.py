@@ -25,16 +25,22 @@ INTERVAL_S = 0.25
 @click.command(short_help="Show the replicas and their health.")
 @click.option("--watch", is_flag=True, help="Go on showing it until Ctrl-C; with --json one object a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--target", "only_target", is_flag=True, help="Print the target alone, for scripts.")
 @cluster_option
-def command(*, watch: bool, as_json: bool, cluster: str) -> None:
+def command(*, watch: bool, as_json: bool, only_target: bool, cluster: str) -> None:
     """Show the replicas: where they serve, their health, their calls so far.
 
     Exit codes: 0 the cluster runs, 1 it does not.
     """
     from backends import cluster as clusters  # noqa: PLC0415 -- help needs none of it
 
+    if only_target and (watch or as_json):
+        raise click.UsageError(f"--target prints the target alone: leave {'--watch' if watch else '--json'} away.")
     with clear_failures():
         try:
+            if only_target:
+                click.echo(clusters.status(cluster).target)
+                return
             if not watch:
                 _show(clusters.status(cluster), as_json=as_json)
                 return

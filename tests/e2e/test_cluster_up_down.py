@@ -153,6 +153,14 @@ def test_status_is_plain_text_in_a_pipe() -> None:
     assert len(ran.out.splitlines()) == 4
 
 
+def test_status_prints_the_target_alone_for_scripts(three: dict[str, object]) -> None:
+    assert lbdemo("status", "--target", ok=True).out == f"{three['target']}\n"
+    for other in ("--json", "--watch"):
+        ran = lbdemo("status", "--target", other)
+        assert (ran.code, ran.out) == (2, "")
+        assert f"leave {other} away" in ran.only_line
+
+
 @pytest.mark.usefixtures("three")
 def test_watched_status_shows_each_change_until_the_cluster_ends() -> None:
     watching = start_lbdemo("status", "--watch", "--json")
