@@ -71,7 +71,11 @@ class Lab:
     @asynccontextmanager
     async def conversation(self) -> AsyncIterator[Conversation]:
         async with grpc.aio.insecure_channel(self.address) as channel:
-            yield Conversation(ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources())
+            call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources()
+            try:
+                yield Conversation(call)
+            finally:
+                call.cancel()
 
     address: str
 

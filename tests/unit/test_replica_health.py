@@ -138,6 +138,9 @@ async def test_watchers_that_left_are_forgotten() -> None:
     assert health._watchers == {}
 
 
+@pytest.mark.skipif(
+    not hasattr(health_pb2, "HealthListResponse"), reason="grpcio-health-checking before 1.83 has no class for List"
+)
 @pytest.mark.parametrize("names", [[], [""], ["", "a.B"], ["x" * 127, "y" * 128, "z" * 20_000, "ü"]])
 def test_list_is_what_the_generated_class_reads(names: list[str]) -> None:
     expected = {name: [SERVING, NOT_SERVING, 0][number % 3] for number, name in enumerate(names)}
