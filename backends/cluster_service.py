@@ -154,7 +154,7 @@ async def serving_cluster(supervisor: FleetSupervisor) -> AsyncIterator[None]:
     async with ReplicaProbe() as probe:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         cluster_pb2_grpc.add_ClusterServicer_to_server(ClusterService(supervisor, probe), server)
-        server.add_insecure_port(f"unix:{supervisor.plan.folder.socket}")
+        server.add_insecure_port(supervisor.plan.folder.socket_target)
         await server.start()
         try:
             yield

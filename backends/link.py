@@ -44,7 +44,7 @@ class SupervisorLink:
 
         self._folder = folder
         self._grpc = grpc
-        self._channel = grpc.insecure_channel(f"unix:{folder.socket}", options=[("grpc.enable_http_proxy", 0)])
+        self._channel = grpc.insecure_channel(folder.socket_target, options=[("grpc.enable_http_proxy", 0)])
         self._stub = cluster_pb2_grpc.ClusterStub(self._channel)
 
     def __enter__(self) -> Self:

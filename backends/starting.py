@@ -44,7 +44,7 @@ class Starting:
         folder.clean()
         view = ClusterView(
             cluster=folder.cluster,
-            target=f"dir://{folder.registry(service)}",
+            target=folder.target(service),
             wanted=replicas,
             service=service,
             log_folder=str(folder.logs),

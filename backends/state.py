@@ -8,6 +8,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from backends.cluster_errors import StateFolderError
 
@@ -15,6 +16,8 @@ SOCKET_PATH_MAX = 107
 """Bytes in a unix socket's path: sun_path has 108, one of them ends it."""
 
 LOG_MAX_BYTES = 8 << 20
+# What a path may hold as it is, in a resolver's target and in the URI of a socket: RFC 3986's pchar and the slash.
+_URI_CHARACTERS = "/:,.-_~@=+!$&'()*;"
 _RESERVED = frozenset({"logs", "lock"})
 _ADVICE = "set LBDEMO_STATE_DIR to a folder of yours"
 
@@ -65,6 +68,11 @@ class StateFolder:
         return self.path / "cluster.sock"
 
     @property
+    def socket_target(self) -> str:
+        """The same for gRPC, which reads a URI: what would end it is percent-encoded."""
+        return f"unix:{quote(str(self.socket), safe=_URI_CHARACTERS)}"
+
+    @property
     def logs(self) -> Path:
         """The folder of `<id>.log` and `supervisor.log`."""
         return self.path / "logs"
@@ -78,12 +86,26 @@ class StateFolder:
         name = service.partition(":")[0].rpartition(".")[2] if service else "greeter"
         return self.path / (f"{name}-records" if name in _RESERVED else name)
 
+    def target(self, service: str | None) -> str:
+        """The resolver target under which the replicas are found."""
+        return f"dir://{quote(str(self.registry(service)), safe=_URI_CHARACTERS)}"
+
     def check(self) -> None:
         """Refuse a folder that is not ours alone. What is missing of it is fine.
 
         Raises:
-            StateFolderError: It belongs to somebody else, others may write to it, it is no folder, or it is too deep.
+            StateFolderError: It belongs to somebody else, others may write to it, it is no folder, it is too deep, or
+                its name is no text or has a comma.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise StateFolderError(f"the name of state folder {str(self.path)!a} is not UTF-8: {_ADVICE}") from None
+        # To core a comma parts two addresses, percent-encoded or not.
+        if "," in str(self.path):
+            raise StateFolderError(
+                f"state folder {self.path} has a comma in its name, which gRPC's sockets cannot: {_ADVICE}"
+            )
         size = len(os.fsencode(self.socket))
         if size > SOCKET_PATH_MAX:
             raise StateFolderError(

@@ -59,7 +59,7 @@ class ClusterPlan:
     @property
     def target(self) -> str:
         """The resolver target under which the replicas are found."""
-        return f"dir://{self.registry}"
+        return self.folder.target(self.service)
 
     def spec(self, id: str) -> ReplicaSpec:
         """What the replica of that name is told."""

@@ -42,6 +42,7 @@ def cluster_target(cluster: str) -> str:
     """
     from backends.cluster_errors import ClusterError  # noqa: PLC0415 -- `--target` and help need none of it
     from backends.state import StateFolder  # noqa: PLC0415 -- the same
+    from resolver.target import quote_path  # noqa: PLC0415 -- the same
 
     try:
         folder = StateFolder.of(cluster)
@@ -53,7 +54,7 @@ def cluster_target(cluster: str) -> str:
             )
         with_records = {record.parent for record in folder.path.glob("*/*.json")}
         if len(with_records) == 1:
-            return f"dir://{with_records.pop()}"
+            return f"dir://{quote_path(str(with_records.pop()))}"
         # Nobody has announced anything yet, or several services have been here.
         from backends.cluster import status  # noqa: PLC0415 -- see above
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
 from backends import state
 from backends.cluster_errors import StateFolderError
 from backends.state import StateFolder
+from resolver.target import quote_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,14 @@ def lock(folder: StateFolder) -> Iterator[int]:
     assert fd is not None
     yield fd
     os.close(fd)
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "100%25", "#?", "ä", "a:b;c@d=e&f!$'()*+~", '[x]\\|^`{}<>"\n'])
+def test_target_is_written_as_the_resolver_reads_it(name: str) -> None:
+    folder = StateFolder.of("c", root=Path("/run") / name)
+    assert folder.target(None) == f"dir://{quote_path(str(folder.registry(None)))}"
+    assert unquote(folder.socket_target) == f"unix:{folder.socket}"
+    assert not set(folder.socket_target) & set('%#?" \n<>') - {"%"}
 
 
 def test_given_folder_comes_before_the_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
