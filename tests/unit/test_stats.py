@@ -81,7 +81,8 @@ def test_spread_is_largest_minus_smallest(counts: list[int], expected: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("total", "parts", "expected"), [(100, 3, (33, 34)), (99, 3, (33, 33)), (2, 3, (0, 1)), (0, 4, (0, 0)), (7, 1, (7, 7))]
+    ("total", "parts", "expected"),
+    [(100, 3, (33, 34)), (99, 3, (33, 33)), (2, 3, (0, 1)), (0, 4, (0, 0)), (7, 1, (7, 7))],
 )
 def test_even_share_is_floor_and_ceiling(total: int, parts: int, expected: tuple[int, int]) -> None:
     assert even_share(total, parts) == expected
