@@ -87,8 +87,9 @@ def join_rows(
         for address, (calls, failed) in surplus.items():
             _claim(rows, address, calls, failed, nameless.latency if len(surplus) == 1 and anonymous else None)
     for member in expected:
-        reached = any(row.address == member.address for row in rows.values()) or surplus.get(member.address)
-        if not reached:
+        # Who was called here may have announced itself elsewhere; then somebody has answered.
+        calls, failed = surplus.get(member.address, (0, 0))
+        if calls <= failed and all(row.address != member.address for row in rows.values()):
             rows[member.id, member.address] = Row(member.id, member.address, 0, 0, LatencyHistogram())
     known = tuple(sorted(rows.values(), key=lambda row: natural_key(row.id, row.address)))
     claimed = sum(row.calls for row in known) - sum(tally.calls for tally in named.values())

@@ -208,7 +208,7 @@ def _judge_pieces(facts: Facts, judged: tuple[Stretch, ...]) -> tuple[bool | Non
 
 def _unsaid_sentence(calls: int, lost: int) -> str:
     return (
-        f"How the calls spread cannot be said: of {counted(calls, 'call')}, "
+        f"The spread cannot be said: of {counted(calls, 'call')}, "
         f"{lost:,} {'is' if lost == 1 else 'are'} not known to have reached an endpoint."
     )
 

@@ -59,6 +59,15 @@ def test_what_channelz_cannot_account_for_stays_without_an_owner() -> None:
     assert (rows.lost.calls, rows.lost.failed) == (2, 2)
 
 
+def test_endpoint_that_answered_none_of_its_calls_has_a_row_all_the_same() -> None:
+    tallies = {("r1", "a:1"): tally(5), NOBODY: tally(20, 20)}
+    members = (Member("a:1", "r1"), Member("a:2", "r2"))
+    rows = join_rows(tallies, {"a:1": Traffic(9, 4), "a:2": Traffic(9, 9)}, members)
+    assert table(rows) == [("r1", "a:1", 5, 0), ("r2", "a:2", 0, 0)]
+    assert rows.lost is not None
+    assert rows.lost.calls == 20
+
+
 def test_calls_that_never_reached_a_server_are_lost() -> None:
     rows = join_rows({NOBODY: tally(4, 4)}, {"a:1": Traffic(0, 0)}, ())
     assert table(rows) == []
