@@ -120,6 +120,8 @@ class _Page:
         verdict, paper = self._report.verdict, self._paper
         good = verdict.as_expected
         mark, colour = ("✔", GREEN) if good else ("✘", RED) if good is False else ("?", YELLOW)
+        if good and self._report.failed:
+            colour = YELLOW  # an even spread of failures is nothing to be glad of
         first = f" {paper.paint(paper.fit(mark), BOLD, colour)} "
         yield from self._wrapped(verdict.sentence, first, "   ", BOLD, colour)
         yield from self._wrapped(f"expected: {verdict.expected}", "   ", "   ", DIM)

@@ -181,7 +181,7 @@ def _judge_round_robin(facts: Facts) -> tuple[bool | None, str]:
     if whole.is_even is None:
         return None, _unsaid_sentence(facts.calls, facts.lost)
     if whole.is_even:
-        return True, _even_sentence(whole)
+        return True, _even_sentence(whole, facts.failed)
     if facts.unknown and facts.events:
         return None, f"{_uneven_sentence(whole)[:-1]}; the endpoints changed, and calls before and after look alike."
     return False, _uneven_sentence(whole)
@@ -213,16 +213,17 @@ def _unsaid_sentence(calls: int, lost: int) -> str:
     )
 
 
-def _even_sentence(whole: Stretch) -> str:
+def _even_sentence(whole: Stretch, failed: int) -> str:
+    but = f", {whole.lost:,} lost" if whole.lost else ""
+    but += f", {failed:,} failed" if failed > whole.lost else ""
     if len(whole.counts) == 1:
-        return f"{_all(whole.counts[0].calls).capitalize()} went to the only endpoint, {whole.counts[0].label}."
+        return f"{_all(whole.counts[0].calls).capitalize()} went to the only endpoint, {whole.counts[0].label}{but}."
     figures = [count.calls for count in whole.counts]
     spelled = "/".join(f"{figure:,}" for figure in sorted(figures, reverse=True))
     if len(figures) > 6:
         low, high = min(figures), max(figures)
         spelled = f"{low:,} each" if low == high else f"{low:,} or {high:,} each"
-    lost = f", {whole.lost:,} lost" if whole.lost else ""
-    return f"Even: {counted(whole.calls, 'call')} over {counted(len(figures), 'endpoint')}, {spelled}{lost}."
+    return f"Even: {counted(whole.calls, 'call')} over {counted(len(figures), 'endpoint')}, {spelled}{but}."
 
 
 def _uneven_sentence(whole: Stretch) -> str:

@@ -69,6 +69,12 @@ def test_plain_page_has_no_colours_and_a_coloured_one_has_the_same_text() -> Non
     assert "\x1b[31m" in coloured
 
 
+def test_even_spread_is_green_only_when_no_call_failed() -> None:
+    good, bad = "\x1b[1;32m✔\x1b[0m", "\x1b[1;33m✔\x1b[0m"
+    assert good in page_of(report_of({"r1": 3, "r2": 3}), Paper(colour=True))
+    assert bad in page_of(report_of({"r1": 3, "r2": 3}, failed=1), Paper(colour=True))
+
+
 def test_ascii_page_is_ascii() -> None:
     page = page_of(report_of({"r1": 34, "r2": 10, "ä": 1}, failed=1), Paper(ascii_only=True))
     assert page.isascii()

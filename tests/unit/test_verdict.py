@@ -46,6 +46,13 @@ def test_sentences_carry_the_figures() -> None:
     assert verdict(*[1000] * 9).sentence == "Even: 9,000 calls over 9 endpoints, 1,000 each."
 
 
+def test_even_spread_of_failures_says_that_they_failed() -> None:
+    assert verdict(4, 4, 4, failed=9).sentence == "Even: 12 calls over 3 endpoints, 4/4/4, 9 failed."
+    assert verdict(4, 4, lost=1, failed=1).sentence == "Even: 9 calls over 2 endpoints, 4/4, 1 lost."
+    assert verdict(4, 4, lost=1, failed=5).sentence == "Even: 9 calls over 2 endpoints, 4/4, 1 lost, 5 failed."
+    assert verdict(9, failed=9).sentence == "All 9 calls went to the only endpoint, r1, 9 failed."
+
+
 def test_nothing_called_is_no_verdict() -> None:
     found = verdict(0, 0, 0)
     assert (found.even, found.as_expected, found.sentence) == (None, None, "No call was made.")
