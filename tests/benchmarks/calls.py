@@ -52,7 +52,7 @@ def run(scale: Scale) -> Iterator[Row]:
 
 def _compare(scale: Scale, folder: Path, address: str, *, api: str, concurrency: int) -> Iterator[Row]:
     calls = _CALLS[concurrency]
-    processes_each, rounds_each = scale.of(9, 2), scale.of(12, 6)
+    processes_each, rounds_each = scale.of(9, 1), scale.of(12, 9)
     rounds = _Rounds()
     for _ in range(processes_each):
         with ExitStack() as stack:

@@ -104,7 +104,7 @@ def _churn(scale: Scale, folder: Path, address: str) -> Iterator[Row]:
 
 def _series(scale: Scale, worker: processes.Worker) -> list[dict[str, int]]:
     """What is held after so many changes that no growth should be left, then after every block of further ones."""
-    warm, changes, block = scale.of(225, 72), scale.of(405, 72), scale.of(5, 1) * _CYCLE
+    warm, changes, block = scale.of(225, 72), scale.of(405, 72), scale.of(5, 2) * _CYCLE
     series: list[dict[str, int]] = []
     for count in range(warm, warm + changes + 1, block):
         answer = worker.ask(count=block if series else warm, settle_s=_SETTLE_S)
