@@ -25,7 +25,8 @@ _CYCLE = 9
 _SETTLE_S = 0.3
 # "No growth": nothing that Python holds for each change, which would be a block at least. Of threads not one for two
 # hundred changes: gRPC's pool has one more or less now and then. Of RSS no more than the allocator's and gRPC's own
-# unrest, for which a bare connection that is opened and closed stands beside it; a quick run ends before it has settled.
+# unrest, for which a bare connection that is opened and closed stands beside it; a quick run is over before
+# that has settled.
 _THREADS = Bound(high=0.005)
 _BLOCKS = Bound(high=0.5)
 _BYTES = Bound(high=1000)
