@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
 
+# A unix socket's path has room for 107 bytes, and in a `unix:` address some characters mean something else.
+_PLAIN_PATH = re.compile(r"[\w./+-]{1,70}", re.ASCII)
 _PREFIX = "lbdemo-ads-"
 _SOCKET = "s"
 _EXIT_S = 2.0
@@ -102,7 +105,7 @@ def _socket_path(last: Path | None) -> Path:
     if last is not None and core_has_xds_clients():
         return last
     parent = Path(tempfile.gettempdir())
-    if len(os.fsencode(parent)) > 70:  # a unix socket's path has room for 107 bytes
+    if not _PLAIN_PATH.fullmatch(str(parent)):
         parent = Path("/tmp")  # noqa: S108 -- what is made in it has a random name and is private
     _sweep(parent)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))

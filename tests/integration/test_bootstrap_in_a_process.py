@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.support.backend import Backend
 
 _PRELUDE = """
@@ -210,8 +212,9 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_very_long_temporary_folder_is_no_obstacle(tmp_path: Path) -> None:
-    long = tmp_path / ("x" * 100)
+@pytest.mark.parametrize("name", ["x" * 100, "a b,c", "100%41", "gr\u00fc\u00df#?"])
+def test_no_temporary_folder_is_an_obstacle(tmp_path: Path, name: str) -> None:
+    long = tmp_path / name
     long.mkdir()
     with Backend("b") as backend:
         script = """
