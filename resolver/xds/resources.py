@@ -10,7 +10,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
@@ -40,6 +40,12 @@ _STATUS = {
     Health.UNHEALTHY: health_check_pb2.UNHEALTHY,
     Health.DRAINING: health_check_pb2.DRAINING,
 }
+
+
+# Unsaid, xDS lets 1024 requests of a process be in flight in a cluster and drops the next (gRFC A32).
+_NO_LIMIT = circuit_breaker_pb2.CircuitBreakers(
+    thresholds=[circuit_breaker_pb2.CircuitBreakers.Thresholds(max_requests=wrappers_pb2.UInt32Value(value=0xFFFFFFFF))]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(
             eds_config=ads, service_name=name(ENDPOINTS, source_key)
         ),
+        circuit_breakers=_NO_LIMIT,
     )
     match policy:
         case RoundRobin():

@@ -201,6 +201,21 @@ def test_a_callback_that_raises_harms_nobody(fault: type[BaseException], caplog:
     caplog.clear()  # a logged traceback holds what its frames hold
 
 
+def test_more_calls_in_flight_than_xds_allows_by_default_are_all_answered() -> None:
+    with (
+        Backend("b") as backend,
+        ManualRegistry([backend.address]) as registry,
+        lb_client.insecure_channel(registry.target) as channel,
+    ):
+        who(channel)
+        backend.gate.clear()
+        call: Any = channel.unary_unary(METHOD)
+        calls = [call.future(b"", timeout=30) for _ in range(1500)]
+        eventually(lambda: _same(backend.calls > 10, True))  # its threads hold them, the others wait
+        backend.gate.set()
+        assert {future.result() for future in calls} == {b"b"}
+
+
 @pytest.mark.parametrize("key", ["grpc.service_config", "grpc.lb_policy_name"])
 def test_options_that_core_would_ignore_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match=key) as refusal:

@@ -25,6 +25,7 @@ class Backend:
         peers: The addresses that data calls came from, one for each connection.
         calls: How many data calls came.
         garbage: Whether health is answered with bytes that are no message.
+        gate: Data calls wait until it is set, as it is at first.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class Backend:
         self.peers: set[str] = set()
         self.calls = 0
         self.garbage = False
+        self.gate = threading.Event()
+        self.gate.set()
         self._host = f"[{host}]" if ":" in host else host
         self._serving = dict.fromkeys(("", *services), serving)
         self._news = threading.Condition()
@@ -81,6 +84,7 @@ class Backend:
             self._news.notify_all()
 
     def stop(self, grace_s: float = 0.0) -> None:
+        self.gate.set()
         with self._news:
             self._stopped = True
             self._news.notify_all()
@@ -92,6 +96,7 @@ class Backend:
     def _who(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
         self.peers.add(context.peer())
         self.calls += 1
+        self.gate.wait()
         return self.name.encode()
 
     def _watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
