@@ -16,6 +16,7 @@ from backends.cluster_errors import (
     NotRunningError,
     NotServingInTimeError,
     OtherServiceError,
+    SupervisorLostError,
 )
 from backends.starting import Starting, cannot_start_line, not_serving_line
 from backends.state import StateFolder
@@ -226,14 +227,12 @@ def _rescale(
     link: SupervisorLink, before: ClusterView, replicas: int, *, wait: bool, timeout_s: float, watcher: Watcher
 ) -> Outcome:
     end = time.monotonic() + timeout_s
-    if before.wanted != replicas or before.failed:
-        link.scale(replicas)
+    link.scale(replicas)  # also when so many are wanted already: a cluster that is about to end refuses, and we know
     if not wait:
         return Outcome(link.status(), before.wanted, before.serving)
     last = before
-    with closing(link.watch(tick_s=TICK_S)) as views:  # type: ignore[type-var]  # a generator has close()
-        for view in views:
-            last = view or last
+    try:
+        for last in _followed(link):
             watcher(last)
             if last.wanted != replicas:
                 break  # somebody else scaled it meanwhile: theirs is the last word
@@ -247,7 +246,26 @@ def _rescale(
                 break
             if time.monotonic() > end:
                 raise NotServingInTimeError(f"{not_serving_line(last, timeout_s)}; {_STAYS}")
+    except NotRunningError:
+        raise SupervisorLostError(
+            f"cluster {last.cluster!r} has ended meanwhile: see {last.log_folder}/supervisor.log"
+        ) from None
     return Outcome(last, before.wanted, before.serving)
+
+
+def _followed(link: SupervisorLink) -> Iterator[ClusterView]:
+    """The cluster now, after every change, and a few times a second in between.
+
+    Raises:
+        NotRunningError: It has ended.
+    """
+    last = None
+    with closing(link.watch(tick_s=TICK_S)) as views:  # type: ignore[type-var]  # a generator has close()
+        for view in views:
+            last = view or last
+            if last is not None:
+                yield last
+    raise link.not_running()
 
 
 def _refuse_another(view: ClusterView, service: str | None) -> None:

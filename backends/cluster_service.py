@@ -12,6 +12,7 @@ import grpc.aio
 
 from backends.fleet import Fleet, Member, Phase
 from backends.probe import ReplicaProbe
+from backends.state import socket_uri
 from protos import cluster_pb2, cluster_pb2_grpc
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         return cluster_pb2.ClusterStatus(
             cluster=plan.folder.cluster,
             target=plan.target,
-            services=self._supervisor.services,
+            # A list too long for a notice comes with the replicas' own figures.
+            services=self._supervisor.services or next((s.services for s in stats.values() if s), ()),
             wanted=fleet.wanted,
             replicas=[_describe_member(m, stats.get(m.id), now, asked=m.id in stats) for m in fleet.members],
             supervisor_pid=os.getpid(),
@@ -146,17 +148,20 @@ async def _at_most(change: Any, timeout_s: float) -> None:
 
 @asynccontextmanager
 async def serving_cluster(supervisor: FleetSupervisor) -> AsyncIterator[None]:
-    """Answer on the socket of the supervisor's folder; leaving ends the streams and closes it.
+    """Answer on the socket of the supervisor's folder; leaving ends the streams and closes it, the file stays.
 
     Raises:
-        RuntimeError: The socket cannot be bound.
+        RuntimeError, OSError: The socket cannot be bound, or not be put in its place.
     """
     async with ReplicaProbe() as probe:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         cluster_pb2_grpc.add_ClusterServicer_to_server(ClusterService(supervisor, probe), server)
-        server.add_insecure_port(supervisor.plan.folder.socket_target)
+        folder = supervisor.plan.folder
+        server.add_insecure_port(socket_uri(folder.unfinished_socket))
         await server.start()
         try:
+            # When it stops, gRPC unlinks the path that it bound: by then a successor may have its socket in that place.
+            folder.unfinished_socket.replace(folder.socket)
             yield
         finally:
             await server.stop(STREAMS_END_S)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from backends.leash import Leash
-from backends.process import close_all_but, fork, leave_with, open_standard_descriptors, redirect_output, set_title
+from backends.process import close_all_but, fork, leave_with, redirect_output, set_title
 from backends.state import StateFolder
 
 _FRESH = """
@@ -38,7 +38,6 @@ def launch(folder: StateFolder, *, replicas: int, service: str | None, lock: int
     Returns:
         The leash that holds it: what becomes of the start is told there.
     """
-    open_standard_descriptors()
     ours, theirs = socket.socketpair()
     told = {"cluster": folder.cluster, "path": str(folder.path), "replicas": replicas, "service": service}
     # Ctrl-C in between is for this process alone, once it holds the leash.

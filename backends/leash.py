@@ -1,8 +1,9 @@
 """What ties a cluster to the command that starts it, until that lets go: news one way, the end the other.
 
-A socket pair with JSON lines. The supervisor tells of every change of its replicas, of what they serve and, once, that
-its socket is open; the command sends `detach` when it leaves the cluster to itself. If the leash ends before that,
-however the command died, the supervisor drains everything and ends: a start that was interrupted leaves nothing.
+A socket pair with JSON lines. The supervisor tells of every change of its replicas and of how many are wanted, of what
+they serve and, once, that its socket is open; the command sends `detach` when it leaves the cluster to itself. If the
+leash ends before that, however the command died, the supervisor drains everything and ends: a start that was
+interrupted leaves nothing.
 """
 
 from __future__ import annotations
@@ -124,11 +125,15 @@ class SupervisorLeash:
     async def _tell_fleet(self, writer: asyncio.StreamWriter) -> None:
         known: dict[str, Member] = {}
         services: tuple[str, ...] = ()
+        wanted = self._supervisor.plan.replicas
         async for fleet in self._supervisor.changes():
             # First: who waits until all serve reads no further than that.
             if self._supervisor.services != services:
                 services = self._supervisor.services
                 _tell(writer, {"event": "services", "services": services})
+            if fleet.wanted != wanted:  # somebody scales what this command still waits for
+                wanted = fleet.wanted
+                _tell(writer, {"event": "wanted", "wanted": wanted})
             for event in changes(known, fleet):
                 _tell(writer, event)
             known = {m.id: m for m in fleet.members}

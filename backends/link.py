@@ -53,6 +53,10 @@ class SupervisorLink:
     def __exit__(self, *_: object) -> None:
         self._channel.close()
 
+    def not_running(self) -> NotRunningError:
+        """The error for a cluster that has ended."""
+        return not_running(self._folder)
+
     def status(self) -> ClusterView:
         """The cluster as it is now.
 

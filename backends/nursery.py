@@ -23,6 +23,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from backends.cluster_errors import StateFolderError
 from backends.process import close_all_but, fork, leave_with, redirect_output, set_title
 from backends.spec import ReplicaSpec
 
@@ -48,7 +49,7 @@ PRELOAD = (
 """What every replica imports anyway and pulls in no gRPC."""
 
 REASON_MAX = 300
-"""Characters of a reason: even escaped, its line stays below PIPE_BUF, so lines of several replicas never mix."""
+"""Characters of a reason: even escaped, its line stays below PIPE_BUF. Longer ones of several replicas would mix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,11 @@ class Nursery:
         self._lifeline_end = lifeline_end
         self._folder = folder
         self._children: dict[int, str] = {}  # pid -> id; a pid in here was not reaped, so it is still ours
+        self._drain_limit_s = 0.0
         self._wakeup = (-1, -1)
 
     def run(self) -> int:
-        """Serve the supervisor until it closes the link, then leave: the replicas see their lifeline end."""
+        """Serve the supervisor until it closes the link; then the replicas see their lifeline end, and soon all end."""
         close_all_but((self._link.fileno(), self._notify, self._lifeline, self._lifeline_end))
         # A group of its own: Ctrl-C in a terminal is for the supervisor, which drains in order.
         os.setpgid(0, 0)
@@ -127,20 +129,20 @@ class Nursery:
         while True:
             ready, _, _ = select.select([self._link.fileno(), self._wakeup[0]], [], [])
             if self._wakeup[0] in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wakeup[0], 4096)
                 self._reap()
             if self._link.fileno() in ready:
                 data = self._link.recv(1 << 16)
                 if not data:
-                    return 0
+                    return self._end_orphans()
                 *lines, pending = (pending + data).split(b"\n")
                 for line in lines:
                     self._obey(json.loads(line))
 
     def _obey(self, request: dict[str, object]) -> None:
         if request["op"] == "start":
-            self._start(spec_from_json(request["spec"]))
+            spec = spec_from_json(request["spec"])
+            self._drain_limit_s = max(self._drain_limit_s, spec.drain_limit_s)
+            self._start(spec)
         else:
             number = signal.Signals(int(str(request["signal"])))
             for pid, name in self._children.items():
@@ -151,6 +153,9 @@ class Nursery:
         try:
             log = self._folder.open_log(spec.id)
             pid = fork()
+        except StateFolderError as error:
+            self._report({"event": "not-forked", "id": spec.id, "reason": str(error)})
+            return
         except OSError as error:
             self._report({"event": "not-forked", "id": spec.id, "reason": f"no process: {error.strerror}"})
             return
@@ -160,7 +165,23 @@ class Nursery:
         self._children[pid] = spec.id
         self._report({"event": "started", "id": spec.id, "pid": pid})
 
+    def _end_orphans(self) -> int:
+        """Let the replicas drain without a supervisor, and kill who does not.
+
+        One that is stuck in an import or in a call never sees that its lifeline has ended.
+        """
+        os.close(self._lifeline_end)
+        end = time.monotonic() + self._drain_limit_s
+        while self._children and (left_s := end - time.monotonic()) > 0:
+            select.select([self._wakeup[0]], [], [], left_s)
+            self._reap()
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+        return 0
+
     def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeup[0], 4096)
         while self._children:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -183,7 +204,8 @@ class Nursery:
             os.close(fd)
         set_title(f"replica {spec.id} {self._folder.cluster}")
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        print(f"--- {now} {spec.id} starts, pid {os.getpid()}")
+        with contextlib.suppress(OSError):  # a full disk has a clear line of its own, when the record is written
+            print(f"--- {now} {spec.id} starts, pid {os.getpid()}")
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         from backends import replica  # noqa: PLC0415 -- it imports gRPC: only ever in the fork
 
@@ -192,9 +214,13 @@ class Nursery:
     def _notify_supervisor(self, event: dict[str, object]) -> None:
         if "reason" in event:
             event = {**event, "reason": str(event["reason"])[:REASON_MAX]}
+        line = json.dumps(event).encode() + b"\n"
+        if len(line) > select.PIPE_BUF:
+            # The supervisor asks for the names when it needs them.
+            line = json.dumps({**event, "services": []}).encode() + b"\n"
         # Whoever should read is gone, or so far behind that the pipe is full: no reason for a replica to stand still.
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._notify, json.dumps(event).encode() + b"\n")
+            os.write(self._notify, line)
 
 
 def spec_to_json(spec: ReplicaSpec) -> dict[str, object]:

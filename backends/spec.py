@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DRAIN_MARGIN_S = 2.5
+"""What a drain may take beyond its linger and its grace."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSpec:
@@ -30,3 +33,8 @@ class ReplicaSpec:
     linger_s: float = 0.3
     grace_s: float = 5.0
     metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def drain_limit_s(self) -> float:
+        """Seconds after which whoever waits for its drain may take it for stuck."""
+        return self.linger_s + self.grace_s + DRAIN_MARGIN_S

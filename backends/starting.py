@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from backends.cluster_errors import CannotStartError, NotServingInTimeError, SupervisorLostError
+from backends.cluster_errors import CannotStartError, NotServingInTimeError, StateFolderError, SupervisorLostError
 from backends.fleet import Phase
 from backends.launch import launch
+from backends.process import open_standard_descriptors
 from backends.view import ClusterView, ReplicaView
 
 if TYPE_CHECKING:
@@ -36,12 +38,19 @@ class Starting:
         """Start a cluster in a prepared folder; None when one runs there, or ends and is not gone yet.
 
         Raises:
-            StateFolderError: The lock cannot be opened.
+            StateFolderError: The lock cannot be opened, or there is no room for the supervisor's log and socket.
         """
+        # First of all: without standard descriptors the lock would become one of them, and be lost at the next fork.
+        open_standard_descriptors()
         lock = folder.try_lock()
         if lock is None:
             return None
         folder.clean()
+        try:
+            folder.expect_room()
+        except StateFolderError:
+            os.close(lock)
+            raise
         view = ClusterView(
             cluster=folder.cluster,
             target=folder.target(service),
@@ -118,6 +127,8 @@ class Starting:
                 self.view = self.view.without_replica(event["id"])
             case "services":
                 self.view = replace(self.view, services=tuple(event["services"]))
+            case "wanted":
+                self.view = replace(self.view, wanted=event["wanted"])
             case "open":
                 self._open = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +70,16 @@ class StateFolder:
 
     @property
     def socket_target(self) -> str:
-        """The same for gRPC, which reads a URI: what would end it is percent-encoded."""
-        return f"unix:{quote(str(self.socket), safe=_URI_CHARACTERS)}"
+        """The same for gRPC."""
+        return socket_uri(self.socket)
+
+    @property
+    def unfinished_socket(self) -> Path:
+        """Where this process binds the socket: a name no longer than that which it is moved to.
+
+        gRPC removes the path that it bound when it stops, whoever has it by then.
+        """
+        return self.path / f"sock.{os.getpid()}"
 
     @property
     def logs(self) -> Path:
@@ -173,6 +182,7 @@ class StateFolder:
         """What a cluster left that ended without cleaning up: its socket and its replicas' records, sorted."""
         found = [self.socket] if os.path.lexists(self.socket) else []
         with contextlib.suppress(OSError):
+            found += self.path.glob("sock.*")
             for folder in self.path.iterdir():
                 if folder.is_dir() and not folder.is_symlink() and folder != self.logs:
                     found += [path for path in folder.iterdir() if path.suffix in (".json", ".tmp")]
@@ -184,13 +194,49 @@ class StateFolder:
             with contextlib.suppress(OSError):
                 path.unlink()
 
+    def expect_room(self) -> None:
+        """Try what a supervisor is about to do, while somebody can still be told. Only for who holds the lock.
+
+        Raises:
+            StateFolderError: Its log cannot be opened, or its socket cannot be made.
+        """
+        os.close(self.open_log("supervisor"))
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.bind(os.fspath(self.unfinished_socket))
+            self.unfinished_socket.replace(self.socket)
+            self.socket.unlink()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.unfinished_socket.unlink()
+            raise StateFolderError(f"socket {self.socket} cannot be made: {error.strerror}; {_ADVICE}") from None
+
+    def socket_identity(self) -> tuple[int, int] | None:
+        """What tells the socket from any other that may take its place; None when there is none."""
+        try:
+            found = self.socket.lstat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino)
+
     def open_log(self, name: str) -> int:
-        """A file descriptor that appends to the log of `name`; one that grew too big is put aside as `<name>.log.1`."""
+        """A file descriptor that appends to the log of `name`; one that grew too big is put aside as `<name>.log.1`.
+
+        Raises:
+            StateFolderError: It cannot be opened.
+        """
         path = self.log(name)
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_size > LOG_MAX_BYTES:
+        try:
+            if path.exists() and path.stat().st_size > LOG_MAX_BYTES:
                 path.replace(path.with_suffix(".log.1"))
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateFolderError(f"log file {path} cannot be opened: {error.strerror}; {_ADVICE}") from None
+
+
+def socket_uri(path: Path) -> str:
+    """A unix socket for gRPC, which reads a URI: what would end it is percent-encoded."""
+    return f"unix:{quote(str(path), safe=_URI_CHARACTERS)}"
 
 
 def _check_ours(path: Path, *, forbidden: int, link_is_fine: bool) -> None:

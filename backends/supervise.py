@@ -29,7 +29,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 def supervise(plan: ClusterPlan, *, lock: int, leash: socket.socket) -> int:
     """The whole life of the supervisor's process, after the imports that its replicas share; the exit code."""
     pipes = fork_nursery(plan.folder)
-    supervisor = FleetSupervisor(plan, pipes)
+    supervisor = FleetSupervisor(plan, pipes, owns_folder=lambda: plan.folder.holds(lock))
     supervisor.begin()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     _allow_many_files()
@@ -53,16 +53,17 @@ async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socke
         "cluster %s starts: %d replicas, target %s", folder.cluster, supervisor.plan.replicas, supervisor.plan.target
     )
     life = asyncio.create_task(supervisor.run())
-    others = (
+    others = [
         asyncio.create_task(SupervisorLeash(leash, supervisor).hold(opened)),
         asyncio.create_task(_watch_folder(supervisor, lock)),
-    )
+    ]
     try:
         await _first_start(supervisor)
         from backends.cluster_service import serving_cluster  # noqa: PLC0415 -- gRPC: only after the nursery's fork
 
         async with serving_cluster(supervisor):
             opened.set()
+            others.append(asyncio.create_task(_watch_socket(supervisor, folder.socket_identity())))
             code = await life
     except Exception:
         log.exception("the supervisor fails")
@@ -98,3 +99,10 @@ async def _watch_folder(supervisor: FleetSupervisor, lock: int) -> None:
     while supervisor.plan.folder.holds(lock):  # noqa: ASYNC110 -- nobody tells of a removed file
         await asyncio.sleep(FOLDER_CHECK_S)
     supervisor.stop("its state folder is gone")
+
+
+async def _watch_socket(supervisor: FleetSupervisor, ours: tuple[int, int] | None) -> None:
+    """Nor can one whose socket was removed or replaced: nothing but a signal would ever end it."""
+    while supervisor.plan.folder.socket_identity() == ours is not None:  # noqa: ASYNC110 -- as above
+        await asyncio.sleep(FOLDER_CHECK_S)
+    supervisor.stop("its socket is gone")

@@ -33,7 +33,6 @@ Event = dict[str, Any]
 
 log = logging.getLogger("lbdemo.supervisor")
 
-DRAIN_MARGIN_S = 2.5
 EXIT_NURSERY_LOST = 1
 
 
@@ -69,17 +68,24 @@ class ClusterPlan:
 class FleetSupervisor:
     """Keeps the fleet of one cluster.
 
-    Made and started in a process without gRPC; `run` then lives on an asyncio loop until nothing is left.
+    Made and started in a process without gRPC; `run` then lives on an asyncio loop until nothing is left. Records are
+    removed only while `owns_folder` says so: once the folder was removed, what stands at its path is a successor's.
     """
 
-    def __init__(self, plan: ClusterPlan, pipes: NurseryPipes, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        plan: ClusterPlan,
+        pipes: NurseryPipes,
+        *,
+        owns_folder: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.plan = plan
         self.clock = clock
-        spec = plan.spec("r0")
-        limit_s = spec.linger_s + spec.grace_s + DRAIN_MARGIN_S
-        self.fleet = Fleet(wanted=plan.replicas, drain_limit_s=limit_s)
+        self.fleet = Fleet(wanted=plan.replicas, drain_limit_s=plan.spec("r0").drain_limit_s)
         self.services: tuple[str, ...] = ()
         self._pipes = pipes
+        self._owns_folder = owns_folder
         self._reports = _Lines()
         self._notices = _Lines()
         self._timer: asyncio.TimerHandle | None = None
@@ -167,7 +173,10 @@ class FleetSupervisor:
             if isinstance(action, Start):
                 self._ask({"op": "start", "spec": asdict(self.plan.spec(action.id))})
             else:
-                number = signal.SIGTERM if isinstance(action, Drain) else signal.SIGKILL
+                number = signal.SIGTERM
+                if not isinstance(action, Drain):
+                    number = signal.SIGKILL
+                    log.warning("%s does not end in time and is killed; its calls are lost", action.id)
                 self._ask({"op": "signal", "id": action.id, "signal": int(number)})
         if self.fleet.stopping and not self.fleet.members:
             self._over.set()
@@ -205,8 +214,9 @@ class FleetSupervisor:
             self._become(fleets.exited(self.fleet, id, code=None, why=str(event["reason"]), now=now))
         else:
             # Whoever died hard left its record; the name is free now, so nobody else's can be hit.
-            with contextlib.suppress(OSError):
-                (self.plan.registry / f"{id}.json").unlink()
+            if self._owns_folder():
+                with contextlib.suppress(OSError):
+                    (self.plan.registry / f"{id}.json").unlink()
             code, number = int(event["code"]), int(event["signal"])
             why = f"killed by {signal_name(number)}" if number else f"exited with code {code}"
             self._become(fleets.exited(self.fleet, id, code=None if number else code, why=why, now=now))
@@ -244,6 +254,7 @@ class FleetSupervisor:
         if not self._over.is_set():
             log.error("the nursery is gone; its replicas drain, and this supervisor ends with them")
             self._nursery_lost = True
+            self._become(fleets.stopped(self.fleet))  # nobody can scale what is about to end
             if self._all_gone:
                 self._over.set()
             loop.call_later(self.fleet.drain_limit_s, self._over.set)

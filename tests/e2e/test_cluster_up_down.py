@@ -112,7 +112,9 @@ def test_down_and_up_at_once_end_well() -> None:
     down = start_lbdemo("down")
     up = lbdemo("up", "-n", "1")
     down.communicate(timeout=30)
-    assert (down.returncode, up.code) == (0, 0), up
+    assert down.returncode == 0
+    # Who came last wins; if that was the other one while this one waited, it says so.
+    assert up.code == 0 or "has ended meanwhile" in up.only_line
     lbdemo("down", ok=True)
 
 

@@ -69,9 +69,13 @@ class ScriptedNursery:
     def end(self, id: str, *, code: int = 0, number: int = 0) -> None:
         self.report("exited", id, pid=0, code=code, signal=number)
 
+    def hang_up(self) -> None:
+        """The nursery, while its replicas still drain."""
+        self._link.close()
+
     def die(self) -> None:
         """The nursery and all its replicas."""
-        self._link.close()
+        self.hang_up()
         if self._notices >= 0:
             os.close(self._notices)
             self._notices = -1
@@ -79,12 +83,13 @@ class ScriptedNursery:
 
 @asynccontextmanager
 async def _running(
-    replicas: int,
+    replicas: int, *, owns_folder: bool = True
 ) -> AsyncIterator[tuple[ScriptedNursery, FleetSupervisor, Any]]:
     folder = StateFolder.of("c", root=Path(os.environ["LBDEMO_STATE_DIR"]))
     folder.prepare()
     nursery = ScriptedNursery()
-    supervisor = FleetSupervisor(ClusterPlan(folder=folder, replicas=replicas), nursery.pipes)
+    plan = ClusterPlan(folder=folder, replicas=replicas)
+    supervisor = FleetSupervisor(plan, nursery.pipes, owns_folder=lambda: owns_folder)
     supervisor.begin()
     life = asyncio.create_task(supervisor.run())
     try:
@@ -200,15 +205,38 @@ async def test_shutdown_shows_the_way_down_and_refuses_to_scale() -> None:
         assert _phases(last) == {}
 
 
-async def test_record_of_one_that_died_is_removed() -> None:
-    async with _running(1) as (nursery, supervisor, _):
+@pytest.mark.parametrize("ours", [True, False])
+async def test_record_of_one_that_died_is_removed_if_the_folder_is_still_ours(ours: bool) -> None:
+    async with _running(1, owns_folder=ours) as (nursery, supervisor, _):
         record = supervisor.plan.registry / "r1.json"
         record.parent.mkdir()
         record.write_text("{}")
         nursery.serve("r1")
         nursery.end("r1", number=9)
         await aeventually(lambda: _assert_reason(supervisor, "killed by SIGKILL"))
-        assert not record.exists()
+        assert record.exists() is not ours
+
+
+async def test_nobody_can_scale_what_lost_its_nursery() -> None:
+    async with _running(1) as (nursery, supervisor, stub):
+        nursery.serve("r1")
+        await aeventually(lambda: _assert_serving(supervisor, 1))
+        nursery.hang_up()
+        await aeventually(lambda: _assert_stopping(supervisor))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Scale(cluster_pb2.ScaleRequest(replicas=1))
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_services_that_no_notice_could_hold_come_from_the_replicas() -> None:
+    async with Replica(ReplicaSpec(id="r1")) as replica, _running(1) as (nursery, _, stub):
+        nursery.notice("serving", "r1", address=replica.address, pid=1, services=[])
+
+        async def known() -> None:
+            status = await stub.GetStatus(cluster_pb2.GetStatusRequest())
+            assert list(status.services) == ["helloworld.Greeter"]
+
+        await aeventually(known)
 
 
 async def test_lost_nursery_ends_the_supervisor_once_its_replicas_are_gone() -> None:
@@ -251,6 +279,10 @@ def _assert_reason(supervisor: FleetSupervisor, reason: str) -> None:
 
 def _assert_serving(supervisor: FleetSupervisor, count: int) -> None:
     assert supervisor.fleet.serving == count
+
+
+def _assert_stopping(supervisor: FleetSupervisor) -> None:
+    assert supervisor.fleet.stopping
 
 
 def _assert_members(supervisor: FleetSupervisor, *ids: str) -> None:
