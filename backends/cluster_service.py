@@ -81,11 +81,20 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         async for fleet in self._supervisor.changes():
             yield self._describe(fleet, {})
 
+    async def Rebalance(  # noqa: N802 -- gRPC's signature
+        self,
+        request: cluster_pb2.RebalanceRequest,  # noqa: ARG002 -- gRPC's signature
+        context: Context,  # noqa: ARG002 -- gRPC's signature
+    ) -> cluster_pb2.RebalanceReply:
+        """Asks the long streams of every replica that serves to move."""
+        return cluster_pb2.RebalanceReply(asked=await self._probe.rebalance(self._addresses(Phase.RUNNING)))
+
     async def _status(self) -> cluster_pb2.ClusterStatus:
-        members = self._supervisor.fleet.members
-        addresses = {m.id: m.address for m in members if m.phase in (Phase.RUNNING, Phase.DRAINING) and m.address}
-        stats = await self._probe.gather(addresses)
+        stats = await self._probe.gather(self._addresses(Phase.RUNNING, Phase.DRAINING))
         return self._describe(self._supervisor.fleet, stats)
+
+    def _addresses(self, *phases: Phase) -> dict[str, str]:
+        return {m.id: m.address for m in self._supervisor.fleet.members if m.phase in phases and m.address}
 
     def _describe(
         self, fleet: Fleet, stats: Mapping[str, cluster_pb2.ReplicaStats | None]

@@ -56,6 +56,20 @@ class ReplicaProbe:
         found = await asyncio.gather(*(asyncio.shield(answer) for answer in answers))
         return dict(zip(addresses, found, strict=True))
 
+    async def rebalance(self, addresses: Mapping[str, str]) -> int:
+        """Have these replicas ask their streams to move; how many streams were asked in all. One that is silent, none."""
+        await self.gather(addresses)  # which opens the channels
+        found = await asyncio.gather(*(self._rebalance(self._asked[a].channel) for a in addresses.values()))
+        return sum(found)
+
+    async def _rebalance(self, channel: grpc.aio.Channel) -> int:
+        async with self._slots:
+            try:
+                stub = cluster_pb2_grpc.ReplicaStub(channel)
+                return (await stub.Rebalance(cluster_pb2.RebalanceRequest(), timeout=DEADLINE_S)).asked
+            except (grpc.aio.AioRpcError, asyncio.CancelledError):  # its channel was closed: the replica left
+                return 0
+
     def _ask(self, address: str, fresh_s: float) -> asyncio.Task[cluster_pb2.ReplicaStats | None]:
         now = time.monotonic()
         asked = self._asked.get(address)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Self
 import grpc
 import grpc.aio
 
-from backends import address, announce, greeter, introspection, load_service
+from backends import address, announce, builtin, introspection, load_service
 from backends import health as health_service
 from backends.dispatch import Dispatch, Registrar
 from backends.errors import CannotStart
 from backends.identity import Identity
+from backends.moves import StreamMoves
 from backends.notify import Notify, nobody
 from backends.orders import Orders
 from protos import cluster_pb2
@@ -70,6 +71,7 @@ class Replica:
         self._identity = Identity()
         self._dispatch = Dispatch(self._identity)
         self._health = health_service.Health()
+        self._moves = StreamMoves()
         self._server: grpc.aio.Server | None = None
         self._record: announce.Record | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -132,7 +134,7 @@ class Replica:
     async def _register(self) -> None:
         registrar = Registrar(self._dispatch, reserved=_RESERVED, at_once=self.spec.service is None)
         if self.spec.service is None:
-            greeter.add(registrar)
+            builtin.add(registrar, self._moves)
         else:
             await load_service.register(self.spec.service, registrar)
         self.services = tuple(sorted(registrar.services))
@@ -140,7 +142,10 @@ class Replica:
         stats = grpc.unary_unary_rpc_method_handler(
             self._stats, cluster_pb2.GetStatsRequest.FromString, cluster_pb2.ReplicaStats.SerializeToString
         )
-        self._dispatch.add(STATS, {"GetStats": stats})
+        rebalance = grpc.unary_unary_rpc_method_handler(
+            self._rebalance, cluster_pb2.RebalanceRequest.FromString, cluster_pb2.RebalanceReply.SerializeToString
+        )
+        self._dispatch.add(STATS, {"GetStats": stats, "Rebalance": rebalance})
         introspection.add(self._dispatch, lambda: (*self.services, *_OWN))
 
     async def _stats(self, _request: object, _context: object) -> cluster_pb2.ReplicaStats:
@@ -153,6 +158,13 @@ class Replica:
             uptime_s=time.monotonic() - self._began,
             services=self.services,
         )
+
+    async def _rebalance(self, _request: object, _context: object) -> cluster_pb2.RebalanceReply:
+        return cluster_pb2.RebalanceReply(asked=self.rebalance())
+
+    def rebalance(self) -> int:
+        """Ask the long streams that are open now to move; returns how many were asked."""
+        return self._moves.rebalance()
 
     async def drain(self, *, because: str = "asked to") -> None:
         """Stop without losing a call; returns when the server has stopped. A second caller waits for the same drain.
@@ -169,6 +181,7 @@ class Replica:
             return
         self._phase = "draining"
         self._withdraw()
+        self._moves.drain()
         _log.info("replica %s drains (%s), %d calls in flight", self.spec.id, because, self.in_flight)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), self.spec.linger_s)

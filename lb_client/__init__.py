@@ -18,13 +18,14 @@ from lb_client._version import __version__
 if TYPE_CHECKING:
     from lb_client import aio
     from lb_client.channel import insecure_channel, secure_channel
-    from lb_client.policy import PickFirst, RoundRobin
+    from lb_client.policy import PickFirst, RingHash, RoundRobin
 
-__all__ = ["PickFirst", "RoundRobin", "__version__", "aio", "insecure_channel", "secure_channel"]
+__all__ = ["PickFirst", "RingHash", "RoundRobin", "__version__", "aio", "insecure_channel", "secure_channel"]
 
 # Imported when first used: `lbdemo --help` needs neither gRPC nor asyncio.
 _HOMES = {
     "PickFirst": "lb_client.policy",
+    "RingHash": "lb_client.policy",
     "RoundRobin": "lb_client.policy",
     "insecure_channel": "lb_client.channel",
     "secure_channel": "lb_client.channel",

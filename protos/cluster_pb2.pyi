@@ -42,8 +42,18 @@ class ShutdownRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RebalanceRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RebalanceReply(_message.Message):
+    __slots__ = ("asked",)
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    asked: int
+    def __init__(self, asked: _Optional[int] = ...) -> None: ...
+
 class ReplicaStatus(_message.Message):
-    __slots__ = ("id", "address", "phase", "health", "pid", "calls", "in_flight", "uptime_s", "restarts", "reason")
+    __slots__ = ("id", "address", "phase", "health", "pid", "calls", "in_flight", "uptime_s", "restarts", "reason", "streams")
     ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +64,7 @@ class ReplicaStatus(_message.Message):
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
     id: str
     address: str
     phase: Phase
@@ -64,7 +75,8 @@ class ReplicaStatus(_message.Message):
     uptime_s: float
     restarts: int
     reason: str
-    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., health: _Optional[str] = ..., pid: _Optional[int] = ..., calls: _Optional[int] = ..., in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., restarts: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    streams: int
+    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., health: _Optional[str] = ..., pid: _Optional[int] = ..., calls: _Optional[int] = ..., in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., restarts: _Optional[int] = ..., reason: _Optional[str] = ..., streams: _Optional[int] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
     __slots__ = ("cluster", "target", "services", "wanted", "replicas", "supervisor_pid", "log_folder", "service_spec")
@@ -91,7 +103,7 @@ class GetStatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ReplicaStats(_message.Message):
-    __slots__ = ("id", "address", "health", "calls", "in_flight", "uptime_s", "services")
+    __slots__ = ("id", "address", "health", "calls", "in_flight", "uptime_s", "services", "streams", "open_streams", "messages_received", "messages_sent")
     ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +111,10 @@ class ReplicaStats(_message.Message):
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_SENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     address: str
     health: str
@@ -106,4 +122,8 @@ class ReplicaStats(_message.Message):
     in_flight: int
     uptime_s: float
     services: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., health: _Optional[str] = ..., calls: _Optional[int] = ..., in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+    streams: int
+    open_streams: int
+    messages_received: int
+    messages_sent: int
+    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., health: _Optional[str] = ..., calls: _Optional[int] = ..., in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., services: _Optional[_Iterable[str]] = ..., streams: _Optional[int] = ..., open_streams: _Optional[int] = ..., messages_received: _Optional[int] = ..., messages_sent: _Optional[int] = ...) -> None: ...

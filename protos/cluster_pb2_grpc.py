@@ -55,6 +55,11 @@ class ClusterStub(object):
                 request_serializer=protos_dot_cluster__pb2.ShutdownRequest.SerializeToString,
                 response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
                 _registered_method=True)
+        self.Rebalance = channel.unary_unary(
+                '/lbdemo.v1.Cluster/Rebalance',
+                request_serializer=protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.RebalanceReply.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer(object):
@@ -90,6 +95,13 @@ class ClusterServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rebalance(self, request, context):
+        """Asks every replica to ask its long streams to move, so that they spread again over what serves now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +124,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Shutdown,
                     request_deserializer=protos_dot_cluster__pb2.ShutdownRequest.FromString,
                     response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'Rebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rebalance,
+                    request_deserializer=protos_dot_cluster__pb2.RebalanceRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.RebalanceReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -233,6 +250,33 @@ class Cluster(object):
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Rebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/Rebalance',
+            protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
+            protos_dot_cluster__pb2.RebalanceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ReplicaStub(object):
     """One replica's own figures, on its serving port.
@@ -249,6 +293,11 @@ class ReplicaStub(object):
                 request_serializer=protos_dot_cluster__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=protos_dot_cluster__pb2.ReplicaStats.FromString,
                 _registered_method=True)
+        self.Rebalance = channel.unary_unary(
+                '/lbdemo.v1.Replica/Rebalance',
+                request_serializer=protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.RebalanceReply.FromString,
+                _registered_method=True)
 
 
 class ReplicaServicer(object):
@@ -261,6 +310,13 @@ class ReplicaServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rebalance(self, request, context):
+        """Asks the streams that are open here to move, by the trailer `lbdemo-move: rebalance`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicaServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -268,6 +324,11 @@ def add_ReplicaServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=protos_dot_cluster__pb2.GetStatsRequest.FromString,
                     response_serializer=protos_dot_cluster__pb2.ReplicaStats.SerializeToString,
+            ),
+            'Rebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rebalance,
+                    request_deserializer=protos_dot_cluster__pb2.RebalanceRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.RebalanceReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -298,6 +359,33 @@ class Replica(object):
             '/lbdemo.v1.Replica/GetStats',
             protos_dot_cluster__pb2.GetStatsRequest.SerializeToString,
             protos_dot_cluster__pb2.ReplicaStats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Replica/Rebalance',
+            protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
+            protos_dot_cluster__pb2.RebalanceReply.FromString,
             options,
             channel_credentials,
             insecure,

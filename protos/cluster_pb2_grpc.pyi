@@ -89,7 +89,23 @@ _ClusterShutdownType = typing_extensions.TypeVar(
     ],
 )
 
-class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType, _ClusterScaleType, _ClusterShutdownType]):
+_ClusterRebalanceType = typing_extensions.TypeVar(
+    '_ClusterRebalanceType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
+    ],
+)
+
+class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType, _ClusterScaleType, _ClusterShutdownType, _ClusterRebalanceType]):
     """The supervisor of one cluster. It listens on a unix socket in the cluster's private state folder."""
 
     @typing.overload
@@ -109,6 +125,10 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
         grpc.UnaryStreamMultiCallable[
             protos.cluster_pb2.ShutdownRequest,
             protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.RebalanceRequest,
+            protos.cluster_pb2.RebalanceReply,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -130,6 +150,10 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
             protos.cluster_pb2.ShutdownRequest,
             protos.cluster_pb2.ClusterStatus,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.RebalanceRequest,
+            protos.cluster_pb2.RebalanceReply,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetStatus: _ClusterGetStatusType
@@ -145,6 +169,9 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
 
     Shutdown: _ClusterShutdownType
     """Drains and stops every replica, then the supervisor. The stream shows the way there and ends when nothing is left."""
+
+    Rebalance: _ClusterRebalanceType
+    """Asks every replica to ask its long streams to move, so that they spread again over what serves now."""
 
 ClusterAsyncStub: typing_extensions.TypeAlias = ClusterStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -162,6 +189,10 @@ ClusterAsyncStub: typing_extensions.TypeAlias = ClusterStub[
     grpc.aio.UnaryStreamMultiCallable[
         protos.cluster_pb2.ShutdownRequest,
         protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
     ],
 ]
 
@@ -202,6 +233,14 @@ class ClusterServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[protos.cluster_pb2.ClusterStatus], collections.abc.AsyncIterator[protos.cluster_pb2.ClusterStatus]]:
         """Drains and stops every replica, then the supervisor. The stream shows the way there and ends when nothing is left."""
 
+    @abc.abstractmethod
+    def Rebalance(
+        self,
+        request: protos.cluster_pb2.RebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.RebalanceReply, collections.abc.Awaitable[protos.cluster_pb2.RebalanceReply]]:
+        """Asks every replica to ask its long streams to move, so that they spread again over what serves now."""
+
 def add_ClusterServicer_to_server(servicer: ClusterServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
 _ReplicaGetStatsType = typing_extensions.TypeVar(
@@ -220,7 +259,23 @@ _ReplicaGetStatsType = typing_extensions.TypeVar(
     ],
 )
 
-class ReplicaStub(typing.Generic[_ReplicaGetStatsType]):
+_ReplicaRebalanceType = typing_extensions.TypeVar(
+    '_ReplicaRebalanceType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
+    ],
+)
+
+class ReplicaStub(typing.Generic[_ReplicaGetStatsType, _ReplicaRebalanceType]):
     """One replica's own figures, on its serving port."""
 
     @typing.overload
@@ -228,6 +283,10 @@ class ReplicaStub(typing.Generic[_ReplicaGetStatsType]):
         grpc.UnaryUnaryMultiCallable[
             protos.cluster_pb2.GetStatsRequest,
             protos.cluster_pb2.ReplicaStats,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.RebalanceRequest,
+            protos.cluster_pb2.RebalanceReply,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -237,14 +296,25 @@ class ReplicaStub(typing.Generic[_ReplicaGetStatsType]):
             protos.cluster_pb2.GetStatsRequest,
             protos.cluster_pb2.ReplicaStats,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.RebalanceRequest,
+            protos.cluster_pb2.RebalanceReply,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetStats: _ReplicaGetStatsType
+
+    Rebalance: _ReplicaRebalanceType
+    """Asks the streams that are open here to move, by the trailer `lbdemo-move: rebalance`."""
 
 ReplicaAsyncStub: typing_extensions.TypeAlias = ReplicaStub[
     grpc.aio.UnaryUnaryMultiCallable[
         protos.cluster_pb2.GetStatsRequest,
         protos.cluster_pb2.ReplicaStats,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.RebalanceRequest,
+        protos.cluster_pb2.RebalanceReply,
     ],
 ]
 
@@ -257,5 +327,13 @@ class ReplicaServicer(metaclass=abc.ABCMeta):
         request: protos.cluster_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[protos.cluster_pb2.ReplicaStats, collections.abc.Awaitable[protos.cluster_pb2.ReplicaStats]]: ...
+
+    @abc.abstractmethod
+    def Rebalance(
+        self,
+        request: protos.cluster_pb2.RebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.RebalanceReply, collections.abc.Awaitable[protos.cluster_pb2.RebalanceReply]]:
+        """Asks the streams that are open here to move, by the trailer `lbdemo-move: rebalance`."""
 
 def add_ReplicaServicer_to_server(servicer: ReplicaServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

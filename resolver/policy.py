@@ -32,4 +32,16 @@ class PickFirst(_ByName):
     name: ClassVar[str] = "pick_first"
 
 
-Policy = RoundRobin | PickFirst
+@dataclass(frozen=True, slots=True)
+class RingHash(_ByName):
+    """Calls with an equal header value to the same endpoint, by consistent hashing (gRFC A42). Ignores nothing else.
+
+    Attributes:
+        header: The metadata key whose value is hashed, in lower case. Calls without it spread at random.
+    """
+
+    header: str
+    name: ClassVar[str] = "ring_hash"
+
+
+Policy = RoundRobin | PickFirst | RingHash

@@ -32,7 +32,7 @@ class ResourceStore:
     def put_service(self, key: str, source_key: str, policy: Policy) -> None:
         """Offer a target under a policy: `xds://lbdemo/<key>`."""
         version = next_version()
-        self._put(resources.listener(key, version))
+        self._put(resources.listener(key, policy, version))
         self._put(resources.cluster(key, source_key, policy, version))
 
     def remove_service(self, key: str) -> None:

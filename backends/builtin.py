@@ -1,0 +1,17 @@
+"""The services of a replica that was given none: which there are, and what each is handed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backends import greeter
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from backends.moves import StreamMoves
+
+
+def add(server: grpc.aio.Server, moves: StreamMoves) -> None:  # noqa: ARG001 -- for the streaming services to come
+    """Register them on `server`; `moves` tells their long streams when to move."""
+    greeter.add(server)
