@@ -57,7 +57,7 @@ class ReplicaProbe:
         return dict(zip(addresses, found, strict=True))
 
     async def rebalance(self, addresses: Mapping[str, str]) -> int:
-        """Have these replicas ask their streams to move; how many streams were asked in all. One that is silent, none."""
+        """Have these replicas ask their streams to move; returns how many were asked. Who is silent counts none."""
         await self.gather(addresses)  # which opens the channels
         found = await asyncio.gather(*(self._rebalance(self._asked[a].channel) for a in addresses.values()))
         return sum(found)
