@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -36,6 +37,7 @@ def insecure_channel(
         policy=policy,
         health_check=health_check,
         options=options,
+        loop=_running_loop(),
     )
 
 
@@ -58,7 +60,15 @@ def secure_channel(
         health_check=health_check,
         options=options,
         credentials=credentials,
+        loop=_running_loop(),
     )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # the channel is made for a loop that is yet to run; gRPC finds it by itself
+        return None
 
 
 def _is_closed(channel: grpc.aio.Channel) -> bool:

@@ -12,6 +12,7 @@ from resolver.control_plane import SourceSpec
 from resolver.policy import Policy, RoundRobin
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
 Channel = TypeVar("Channel")
@@ -106,6 +107,7 @@ def open_channel(
     health_check: bool | str,
     options: Sequence[tuple[str, Any]] | None,
     credentials: grpc.ChannelCredentials | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> Channel:
     """Lease the target, let `make` open the channel at its URI, and end the lease when the channel is closed or gone.
 
@@ -118,7 +120,7 @@ def open_channel(
     for key in given & _WITHOUT_EFFECT.keys():
         raise ValueError(f"{key}: {_WITHOUT_EFFECT[key]}")
     monitor = tuple((key, value) for key, value in arguments if key.startswith(_MONITOR_OPTIONS))
-    lease = runtime.lease(SourceSpec.of(target, health_check, credentials=credentials, options=monitor), policy)
+    lease = runtime.lease(SourceSpec.of(target, health_check, credentials=credentials, options=monitor), policy, loop)
     life = _Life("1")
     arguments += [("lbdemo.life", life), *(option for option in _DEFAULT_OPTIONS if option[0] not in given)]
     try:

@@ -21,6 +21,7 @@ import grpc.aio
 
 from resolver.errors import ControlPlaneError
 from resolver.health import grpc_health_check
+from resolver.loop import ControlPlaneLoop
 from resolver.snapshots import SnapshotSource
 from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
@@ -198,8 +199,19 @@ class ControlPlane:
         """Wait until the socket is free for another; False when it is not in time."""
         return self._released.wait(timeout_s)
 
-    def lease(self, spec: SourceSpec, factory: WatcherFactory, policy: Policy) -> Lease:
-        """Serve a target under a policy. With the lock held, from any thread but our own."""
+    def lease(
+        self,
+        spec: SourceSpec,
+        factory: WatcherFactory,
+        policy: Policy,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Lease:
+        """Serve a target under a policy. With the lock held, from any thread but our own.
+
+        `loop` is where the channel's calls are made, if it is one for asyncio: it is disturbed as little as can be.
+        """
+        if loop is not None:
+            self._call(lambda: self._share_with(loop))
         source = self._source_key(spec)
         service = self._services.get((source, policy))
         if service is None:
@@ -230,6 +242,10 @@ class ControlPlane:
         assert self._loop is not None  # noqa: S101 -- set before `start` returns
         self._loop.call_soon_threadsafe(function)
 
+    def _share_with(self, other: asyncio.AbstractEventLoop) -> None:
+        assert isinstance(self._loop, ControlPlaneLoop)  # noqa: S101 -- it is the one that `_run` makes
+        self._loop.share_with(other)
+
     def _source_key(self, spec: SourceSpec) -> str:
         if spec not in self._specs:
             self._specs[spec] = _unique(_readable(spec.target), set(self._specs.values()))
@@ -239,7 +255,8 @@ class ControlPlane:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._main())
+            with asyncio.Runner(loop_factory=ControlPlaneLoop) as runner:
+                runner.run(self._main())
         except BaseException as error:  # noqa: BLE001 -- told to whoever waits for the start, or logged
             if self._ready.done():
                 _log.critical("the control plane failed; channels keep their last endpoints", exc_info=error)

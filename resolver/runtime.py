@@ -17,6 +17,7 @@ from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from resolver.model import Snapshot
@@ -37,10 +38,10 @@ _retired: ControlPlane | None = None  # the one before: its thread may still be 
 _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
 
 
-def lease(spec: SourceSpec, policy: Policy) -> Lease:
+def lease(spec: SourceSpec, policy: Policy, loop: asyncio.AbstractEventLoop | None = None) -> Lease:
     """Have a target served under a policy in this process; starts the control plane if there is none.
 
-    Blocks for a few milliseconds when it has to start one.
+    Blocks for a few milliseconds when it has to start one. `loop` is the one of a channel for asyncio.
 
     Raises:
         TargetError: The target cannot be meant.
@@ -51,7 +52,7 @@ def lease(spec: SourceSpec, policy: Policy) -> Lease:
     with _lock:
         plane = _running()
         _bootstrap.install(f"unix:{plane.socket_path}")
-        return plane.lease(spec, factory, policy)
+        return plane.lease(spec, factory, policy, loop)
 
 
 def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscription:

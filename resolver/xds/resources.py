@@ -19,6 +19,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.load_balancing_policies.pick_first.v3 import pick_first_pb2
 from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2
+from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from resolver.model import Health, Snapshot
@@ -113,7 +114,8 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
     )
     match policy:
         case RoundRobin():
-            message.lb_policy = cluster_pb2.Cluster.ROUND_ROBIN
+            # Not by `lb_policy`: that would pick a locality before it picks an endpoint, for each call.
+            message.load_balancing_policy.CopyFrom(_typed_policy("round_robin", round_robin_pb2.RoundRobin()))
         case PickFirst():
             message.load_balancing_policy.CopyFrom(_typed_policy("pick_first", pick_first_pb2.PickFirst()))
         case RingHash():

@@ -83,8 +83,10 @@ def test_metadata_is_complete(wheel: Path) -> None:
     assert meta["Requires-Python"] == PROJECT["requires-python"]
     assert meta["Description-Content-Type"] == "text/markdown"
     assert set(meta.get_all("Classifier", [])) == set(PROJECT["classifiers"])
+    assert set(meta.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
+    optional = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
     required = {line.split(";")[0].strip() for line in meta.get_all("Requires-Dist", [])}
-    assert required == {line.split(";")[0].strip() for line in PROJECT["dependencies"]}
+    assert required == {line.split(";")[0].strip() for line in [*PROJECT["dependencies"], *optional]}
 
 
 def test_entry_points_of_the_installed_wheel_can_be_loaded(installed: Path, tmp_path: Path) -> None:

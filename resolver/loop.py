@@ -1,0 +1,82 @@
+"""The control plane's event loop: it leaves gRPC's events to the application's loop, where there is one that runs.
+
+grpc.aio has one queue of events for all loops of a process, and one socket that says there is something in it: each
+event of an application wakes every loop, and whichever comes first hands it to the right one. A second loop that always
+listens costs an asyncio application a tenth of its calls. So this one looks away while another loop listens, save for a
+glance now and then, in case that one is stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import FileDescriptorLike
+
+_Ts = TypeVarTuple("_Ts")
+
+GLANCE_S = 0.05
+"""The longest that an event of ours waits for an application's loop that is stuck in something else."""
+
+_QUEUE = "PollerCompletionQueue"
+
+
+class ControlPlaneLoop(asyncio.SelectorEventLoop):
+    """A selector loop like any other until it is told of loops of the application by `share_with`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._others: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        self._events: socket.socket | None = None
+        self._take: Callable[[], object] = lambda: None
+        self._looks_away = False
+        self._next: asyncio.TimerHandle | None = None
+
+    @property
+    def looks_away(self) -> bool:
+        """Whether gRPC's events are another loop's to take now."""
+        return self._looks_away
+
+    def share_with(self, other: asyncio.AbstractEventLoop) -> None:
+        """`other` takes gRPC's events too, whenever it runs. On the loop's own thread."""
+        self._others.add(other)
+        if self._next is None:
+            self._glance()
+
+    def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None:
+        """As asyncio's. gRPC calls it with the socket of its queue when the loop uses grpc.aio for the first time."""
+        super().add_reader(fd, callback, *args)
+        queue = getattr(getattr(callback, "func", None), "__self__", None)
+        if type(queue).__name__ == _QUEUE and isinstance(fd, socket.socket):
+            self._events, self._take = fd, lambda: callback(*args)
+            if self._next is None:
+                self._glance()
+
+    def remove_reader(self, fd: FileDescriptorLike) -> bool:
+        """As asyncio's. gRPC calls it when its last channel and server are gone."""
+        if fd is self._events:
+            self._events = None
+        return super().remove_reader(fd)
+
+    def _glance(self) -> None:
+        """Look away while somebody else looks, but for a moment now and then; listen again when nobody does."""
+        self._next = None
+        if self._events is None:
+            return
+        if any(other.is_running() for other in self._others):
+            if not self._looks_away:
+                super().remove_reader(self._events)
+            elif select.select([self._events], [], [], 0)[0]:
+                self._take()
+            self._looks_away = True
+        elif self._looks_away:
+            super().add_reader(self._events, self._take)
+            self._looks_away = False
+        if any(not other.is_closed() for other in self._others):
+            self._next = self.call_later(GLANCE_S, self._glance)
