@@ -17,9 +17,6 @@ from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
-from envoy.extensions.load_balancing_policies.pick_first.v3 import pick_first_pb2
-from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2
-from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from resolver.model import Health, Snapshot
@@ -112,18 +109,8 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
         ),
         circuit_breakers=_NO_LIMIT,
     )
-    match policy:
-        case RoundRobin():
-            # Not by `lb_policy`: that would pick a locality before it picks an endpoint, for each call.
-            message.load_balancing_policy.CopyFrom(_typed_policy("round_robin", round_robin_pb2.RoundRobin()))
-        case PickFirst():
-            message.load_balancing_policy.CopyFrom(_typed_policy("pick_first", pick_first_pb2.PickFirst()))
-        case RingHash():
-            ring = ring_hash_pb2.RingHash(
-                hash_function=ring_hash_pb2.RingHash.XX_HASH,
-                minimum_ring_size=wrappers_pb2.UInt64Value(value=_RING_SIZE),
-            )
-            message.load_balancing_policy.CopyFrom(_typed_policy("ring_hash", ring))
+    # Not by `lb_policy`: that would pick a locality before it picks an endpoint, for each call.
+    message.load_balancing_policy.CopyFrom(_typed_policy(policy))
     return Resource(CLUSTER, message.name, version, _packed(message))
 
 
@@ -154,11 +141,30 @@ def _lb_endpoint(host: str, port: int, weight: int, health: Health) -> endpoint_
     )
 
 
-def _typed_policy(policy_name: str, message: Message) -> cluster_pb2.LoadBalancingPolicy:
-    config = extension_pb2.TypedExtensionConfig(name=policy_name, typed_config=_packed(message))
+def _typed_policy(policy: Policy) -> cluster_pb2.LoadBalancingPolicy:
+    config = extension_pb2.TypedExtensionConfig(name=policy.name, typed_config=_policy_config(policy))
     return cluster_pb2.LoadBalancingPolicy(
         policies=[cluster_pb2.LoadBalancingPolicy.Policy(typed_extension_config=config)]
     )
+
+
+def _policy_config(policy: Policy) -> any_pb2.Any:
+    match policy:
+        case RingHash():
+            from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2  # noqa: PLC0415 -- 3 ms
+
+            return _packed(
+                ring_hash_pb2.RingHash(
+                    hash_function=ring_hash_pb2.RingHash.XX_HASH,
+                    minimum_ring_size=wrappers_pb2.UInt64Value(value=_RING_SIZE),
+                )
+            )
+        case RoundRobin():
+            name = "round_robin.v3.RoundRobin"
+        case PickFirst():
+            name = "pick_first.v3.PickFirst"
+    # Messages without a field set: their names are all there is to say, and importing their modules takes its time.
+    return any_pb2.Any(type_url=f"{_TYPES}envoy.extensions.load_balancing_policies.{name}")
 
 
 def _packed(message: Message) -> any_pb2.Any:
