@@ -46,8 +46,7 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
     def share_with(self, other: asyncio.AbstractEventLoop) -> None:
         """`other` takes gRPC's events too, whenever it runs. On the loop's own thread."""
         self._others.add(other)
-        if self._next is None:
-            self._glance()
+        self._glance_soon()
 
     def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None:
         """As asyncio's. gRPC calls it with the socket of its queue when the loop uses grpc.aio for the first time."""
@@ -55,14 +54,19 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
         queue = getattr(getattr(callback, "func", None), "__self__", None)
         if type(queue).__name__ == _QUEUE and isinstance(fd, socket.socket):
             self._events, self._take = fd, lambda: callback(*args)
-            if self._next is None:
-                self._glance()
+            self._looks_away = False
+            self._glance_soon()
 
     def remove_reader(self, fd: FileDescriptorLike) -> bool:
         """As asyncio's. gRPC calls it when its last channel and server are gone."""
         if fd is self._events:
             self._events = None
         return super().remove_reader(fd)
+
+    def _glance_soon(self) -> None:
+        # Not at once: a channel that was just made connects, and its loop may still be busy with the rest of a start.
+        if self._next is None:
+            self._next = self.call_later(GLANCE_S, self._glance)
 
     def _glance(self) -> None:
         """Look away while somebody else looks, but for a moment now and then; listen again when nobody does."""
@@ -79,7 +83,7 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
             super().add_reader(self._events, self._take)
             self._looks_away = False
         if any(not other.is_closed() for other in self._others):
-            self._next = self.call_later(GLANCE_S, self._glance)
+            self._glance_soon()
 
     def _take_what_waits(self, events: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):  # nothing waits, or the other loop was quicker
