@@ -133,6 +133,7 @@ def _describe_member(
         uptime_s=now - member.started_at if member.pid else 0.0,
         restarts=member.restarts,
         reason=member.reason,
+        streams=stats.open_streams if stats else 0,
     )
 
 
@@ -145,6 +146,7 @@ def _news(status: cluster_pb2.ClusterStatus, *, counters: bool) -> cluster_pb2.C
         if not counters:
             replica.ClearField("calls")
             replica.ClearField("in_flight")
+            replica.ClearField("streams")
     return copy
 
 

@@ -108,7 +108,14 @@ class Dispatch(grpc.GenericRpcHandler):
                 request_streaming=handler.request_streaming,
                 response_streaming=handler.response_streaming,
             )
-        wrapped: Any = identified(behavior, handler.response_streaming, identity, counters, at_once=at_once)
+        wrapped: Any = identified(
+            behavior,
+            identity,
+            counters,
+            requests=handler.request_streaming,
+            responses=handler.response_streaming,
+            at_once=at_once,
+        )
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
     def _unknown(self, path: str) -> Handler:

@@ -1,4 +1,4 @@
-"""Puts the replica's identity on every RPC and counts the calls. Which handler answers a call is dispatch.py's affair.
+"""Puts the replica's identity on every RPC, counts calls, streams and messages. Which handler answers is dispatch.py's.
 
 gRPC Python clients cannot ask who answered (there is no `peer()`), so it travels in metadata: trailing on RPCs with one
 response, where an early header would commit the call and forbid a retry; initial and trailing on streams of responses.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Handler = grpc.RpcMethodHandler[Any, Any]
     AsyncBehavior = Callable[[Any, Any], Awaitable[Any]]
+
+Behavior = TypeVar("Behavior", bound="Callable[..., Any]")
 
 REPLICA_KEY = "lbdemo-replica"
 ADDRESS_KEY = "lbdemo-address"
@@ -46,20 +48,28 @@ class Identity:
 
 
 class Counters:
-    """How many calls there were and are. Touched on the event loop only.
+    """How many calls, streams and messages there were and are. Touched on the event loop only.
 
     Attributes:
-        calls: Calls so far.
+        calls: Calls so far, streams among them.
         in_flight: Calls whose servicer is at work. Down again before the client sees its answer.
         unsent: Calls whose answer is not on its way yet: a large one to a slow reader takes its time.
+        streams: Calls with a stream of requests, of responses, or of both, so far.
+        open_streams: Those of them whose servicer is at work.
+        received: Messages that came on streams.
+        sent: Messages that went out on streams.
     """
 
-    __slots__ = ("_waiting", "calls", "in_flight", "unsent")
+    __slots__ = ("_waiting", "calls", "in_flight", "open_streams", "received", "sent", "streams", "unsent")
 
     def __init__(self) -> None:
         self.calls = 0
         self.in_flight = 0
         self.unsent = 0
+        self.streams = 0
+        self.open_streams = 0
+        self.received = 0
+        self.sent = 0
         self._waiting: asyncio.Future[None] | None = None
 
     def begin(self, context: Any) -> None:
@@ -118,12 +128,6 @@ class IdentifiedContext:
             metadata += self._identity
         await self._context.send_initial_metadata(metadata)
 
-    async def write(self, message: Any) -> None:
-        """As gRPC's; the first one sends the initial metadata ahead."""
-        if self._initial_due:
-            await self.send_initial_metadata(())
-        await self._context.write(message)
-
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
         """As gRPC's: never returns."""
         own = tuple(trailing_metadata) or self._own_trailing
@@ -134,50 +138,127 @@ class IdentifiedContext:
         await self.abort(status.code, status.details, status.trailing_metadata or ())
 
 
+class StreamContext(IdentifiedContext):
+    """The same for a call with a stream: it counts the messages, one way or the other."""
+
+    __slots__ = ("_counters",)
+
+    def __init__(self, context: Any, identity: Metadata, counters: Counters, *, initial_due: bool) -> None:
+        super().__init__(context, identity, initial_due=initial_due)
+        self._counters = counters
+
+    async def read(self) -> Any:
+        """As gRPC's: the next request, or `grpc.aio.EOF`."""
+        message = await self._context.read()
+        if message is not grpc.aio.EOF:
+            self._counters.received += 1
+        return message
+
+    async def write(self, message: Any) -> None:
+        """As gRPC's; the first one sends the initial metadata ahead."""
+        if self._initial_due:
+            await self.send_initial_metadata(())
+        await self._context.write(message)
+        self._counters.sent += 1
+
+
+class Requests:
+    """The stream of requests as servicers iterate over it: the messages that the context reads, and counts."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: StreamContext) -> None:
+        self._context = context
+
+    def __aiter__(self) -> Requests:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self._context.read()
+        if message is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return message
+
+
 # A virtual subclass, for servicers that look: inheriting would shadow __getattr__ with twenty abstract methods.
 grpc.aio.ServicerContext.register(IdentifiedContext)
 
 
+def sends_initial_metadata(method: Behavior) -> Behavior:
+    """Marks a servicer's method that decides itself when its initial metadata goes out, whatever `at_once` says."""
+    method.sends_initial_metadata = True  # type: ignore[attr-defined]
+    return method
+
+
 def identified(
-    behavior: Callable[..., Any], streams: bool, identity: Identity, counters: Counters, *, at_once: bool
+    behavior: Callable[..., Any],
+    identity: Identity,
+    counters: Counters,
+    *,
+    requests: bool,
+    responses: bool,
+    at_once: bool,
 ) -> AsyncBehavior:
-    """An asyncio behaviour of any kind, wrapped; `streams` says whether it has a stream of responses.
+    """An asyncio behaviour of any kind, wrapped.
 
     Args:
         behavior: A coroutine function or an async generator function (request, context).
-        streams: Whether it answers with a stream.
         identity: Read anew for each call.
         counters: `in_flight` is back where it was however the call ends, and before the client sees that end.
+        requests: Whether it takes a stream of requests.
+        responses: Whether it answers with a stream.
         at_once: Send a stream's initial metadata before the servicer runs. Else it goes with the first thing sent, so
             that a servicer's own `send_initial_metadata` still works.
     """
-    if not streams:
+    if requests or responses:
+        at_once = at_once and responses and not getattr(behavior, "sends_initial_metadata", False)
+        return _streaming(behavior, identity, counters, requests=requests, responses=responses, at_once=at_once)
 
-        async def answer(request: Any, context: Any) -> Any:
-            counters.begin(context)
-            try:
-                return await behavior(request, IdentifiedContext(context, identity.metadata, initial_due=False))
-            finally:
-                counters.in_flight -= 1
-
-        return answer
-
-    generates = inspect.isasyncgenfunction(behavior)
-
-    async def stream(request: Any, context: Any) -> None:
+    async def answer(request: Any, context: Any) -> Any:
         counters.begin(context)
         try:
-            wrapped = IdentifiedContext(context, identity.metadata, initial_due=True)
+            return await behavior(request, IdentifiedContext(context, identity.metadata, initial_due=False))
+        finally:
+            counters.in_flight -= 1
+
+    return answer
+
+
+def _streaming(
+    behavior: Callable[..., Any],
+    identity: Identity,
+    counters: Counters,
+    *,
+    requests: bool,
+    responses: bool,
+    at_once: bool,
+) -> AsyncBehavior:
+    generates = inspect.isasyncgenfunction(behavior)
+
+    async def stream(request: Any, context: Any) -> Any:
+        counters.begin(context)
+        counters.streams += 1
+        counters.open_streams += 1
+        try:
+            wrapped = StreamContext(context, identity.metadata, counters, initial_due=responses)
+            if requests:
+                request = Requests(wrapped)
+            else:
+                counters.received += 1
             if at_once:
                 await wrapped.send_initial_metadata(())
             if not generates:
-                await behavior(request, wrapped)
-                return
+                response = await behavior(request, wrapped)
+                if not responses:
+                    counters.sent += 1
+                return response
             # Closed here, so that a cancelled call runs the servicer's `finally` now and not at some collection.
             async with aclosing(behavior(request, wrapped)) as messages:
                 async for message in messages:
                     await wrapped.write(message)
         finally:
+            counters.open_streams -= 1
             counters.in_flight -= 1
+        return None
 
     return stream

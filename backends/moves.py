@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOVE_KEY = "lbdemo-move"
+CAN_MOVE_KEY = "lbdemo-can-move"
+"""A client's header: it knows what to do with the trailer. A servicer may leave others to end by themselves."""
+
 DRAIN = "drain"
 REBALANCE = "rebalance"
 

@@ -149,6 +149,7 @@ class Replica:
         introspection.add(self._dispatch, lambda: (*self.services, *_OWN))
 
     async def _stats(self, _request: object, _context: object) -> cluster_pb2.ReplicaStats:
+        counters = self._dispatch.counters
         return cluster_pb2.ReplicaStats(
             id=self.spec.id,
             address=self.address,
@@ -157,6 +158,10 @@ class Replica:
             in_flight=self.in_flight,
             uptime_s=time.monotonic() - self._began,
             services=self.services,
+            streams=counters.streams,
+            open_streams=counters.open_streams,
+            messages_received=counters.received,
+            messages_sent=counters.sent,
         )
 
     async def _rebalance(self, _request: object, _context: object) -> cluster_pb2.RebalanceReply:

@@ -26,6 +26,7 @@ class ReplicaView:
         phase: Where it is in its life.
         restarts: How often it was started again.
         reason: Why it is BACKING_OFF or FAILED, one line.
+        streams: Streams that are open now; they are among the calls in flight.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ReplicaView:
     phase: Phase = Phase.STARTING
     restarts: int = 0
     reason: str = ""
+    streams: int = 0
 
     @property
     def number(self) -> int:
@@ -147,4 +149,5 @@ def _replica(status: cluster_pb2.ReplicaStatus) -> ReplicaView:
         phase=_PHASES[status.phase],
         restarts=status.restarts,
         reason=status.reason,
+        streams=status.streams,
     )

@@ -91,15 +91,16 @@ class ConversationServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Independent(self, request_iterator, context):
-        """Both sides write when they like: the server on a schedule of its own, whatever it has read. It ends when the client
-        has closed its side and it has written what was asked for.
+        """Both sides write when they like: the server, once it has read the first line, on a schedule of its own, with numbers
+        of its own. It ends when the client has closed its side and it has written what was asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerCloses(self, request_iterator, context):
-        """The server ends the call, with OK, after so many lines as the first one asks for, while the client still writes.
+        """As PingPong, but the server ends the call, with OK, after so many answers as the first line asks for, while the
+        client still writes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -30,8 +30,8 @@ _PHASE_STYLES = {
     Phase.FAILED: "bold red",
 }
 _HEALTH_STYLES = {"SERVING": "green", "NOT_SERVING": "yellow", "UNREACHABLE": "bold red", "UNKNOWN": "dim"}
-_HEADERS = ("REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "IN FLIGHT", "UPTIME", "PID", "RESTARTS")
-_RIGHT = {"CALLS", "IN FLIGHT", "UPTIME", "PID", "RESTARTS"}
+_HEADERS = ("REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS")
+_RIGHT = {"CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS"}
 
 
 def is_terminal() -> bool:
@@ -60,6 +60,7 @@ def cells(replica: ReplicaView) -> tuple[str, ...]:
         replica.phase.value,
         str(replica.calls),
         str(replica.in_flight),
+        str(replica.streams),
         span(replica.uptime_s) if runs else "-",
         str(replica.pid) if runs else "-",
         str(replica.restarts),
@@ -106,7 +107,7 @@ def rich_table(view: ClusterView) -> Table:
         row[2].stylize(_HEALTH_STYLES.get(replica.health, ""))
         row[3].stylize(_PHASE_STYLES[replica.phase])
         if replica.restarts:
-            row[8].stylize("yellow")
+            row[9].stylize("yellow")
         table.add_row(*row)
     return table
 
