@@ -204,6 +204,8 @@ class Conversation(conversation_pb2_grpc.ConversationServicer):
                         f"more to keep than {MAX_COLLECTED:,} lines or {MAX_COLLECTED_BYTES // 2**20} MB",
                     )
                 lines.append(line)
+                if len(lines) == 1:
+                    await context.send_initial_metadata(())  # who collects is known before the answers
             for line in lines:
                 await talk.answer(line)
 
@@ -214,6 +216,7 @@ class Conversation(conversation_pb2_grpc.ConversationServicer):
             first = await talk.read()
             if first is None:
                 return
+            await context.send_initial_metadata(())
             reading = asyncio.create_task(_read_all(talk), name="independent reader")
             try:
                 for number in range(1, talk.count + 1):
