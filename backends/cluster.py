@@ -154,6 +154,16 @@ def scale(
         return _rescale(link, link.status(), replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
 
 
+def rebalance(cluster: str) -> tuple[int, ClusterView]:
+    """Ask the long streams of a cluster to move; how many were asked, and the cluster then.
+
+    Raises:
+        StateFolderError, NotRunningError, NotAnsweringError: There is nobody to ask, or no answer.
+    """
+    with _open(_existing(cluster)) as link:
+        return link.rebalance(), link.status()
+
+
 def down(cluster: str, *, timeout_s: float = 60.0, watcher: Watcher = nobody) -> ClusterView:
     """Drain and end everything of a cluster; returns when nothing is left of it, with what it was before.
 

@@ -78,6 +78,23 @@ class SupervisorLink:
         request = cluster_pb2.ScaleRequest(replicas=replicas)
         return self._ask(lambda: self._stub.Scale(request, timeout=ANSWER_S))
 
+    def rebalance(self) -> int:
+        """Have every replica ask its long streams to move; returns how many were asked.
+
+        Raises:
+            NotRunningError, NotAnsweringError: It has ended, or is silent.
+        """
+        from protos import cluster_pb2  # noqa: PLC0415 -- as above
+
+        asked: list[int] = []
+
+        def call() -> cluster_pb2.ClusterStatus:
+            asked.append(self._stub.Rebalance(cluster_pb2.RebalanceRequest(), timeout=ANSWER_S).asked)
+            return cluster_pb2.ClusterStatus()
+
+        self._ask(call)
+        return asked[0]
+
     def watch(self, *, interval_ms: int = 0, tick_s: float | None = None) -> Iterator[ClusterView | None]:
         """The cluster now and after every change, until it ends; None each `tick_s` without news.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
-from lb_client.cli.call_target import OpenTarget, open_target
+from lb_client.cli.call_target import OpenTarget, open_target, unreachable
 from lb_client.cli.common import Failure
 from lb_client.phrases import printable
 
@@ -69,7 +69,7 @@ def carry_out(plan: Plan) -> Report:
         Failure: Nothing could be called.
         click.UsageError: The data does not fit the method.
     """
-    warnings = _Warnings.of_resolver()
+    warnings = Warnings.of_resolver()
     try:
         return _run(plan)
     finally:
@@ -84,7 +84,7 @@ def _run(plan: Plan) -> Report:
         return runner.run(_session(plan))
 
 
-class _Warnings(logging.Handler):
+class Warnings(logging.Handler):
     """Keeps what the resolver warns of until the screen is free. Health and membership are the report's to tell."""
 
     def __init__(self) -> None:
@@ -197,16 +197,4 @@ async def _expect_endpoints(plan: Plan, target: OpenTarget) -> None:
 
 
 def _unreachable(plan: Plan, target: OpenTarget, reason: str) -> str:
-    from lb_client.phrases import and_more, counted  # noqa: PLC0415 -- only after a failure
-
-    look = target.tracker.now
-    if not plan.ours:
-        return f"no server reachable at {plan.target}: {' '.join(reason.split())}"
-    if look is None:
-        return f"{plan.target} could not be resolved within {plan.warm_up_timeout_s:g} s"
-    if not look.members:
-        return f"no replica is announced at {plan.target}: start some with 'lbdemo up'"
-    if not look.ready:
-        states = and_more([f"{member.label} {member.state.value}" for member in look.members])
-        return f"none of {counted(len(look.members), 'endpoint')} at {plan.target} is healthy: {states}"
-    return f"no replica reachable at {plan.target}: {' '.join(reason.split())}"
+    return unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=reason)

@@ -146,3 +146,20 @@ async def open_target(target: str, policy_name: str, *, ours: bool) -> AsyncIter
     finally:
         tracker.close()
         await channel.close()
+
+
+def unreachable(target: OpenTarget, name: str, *, ours: bool, timeout_s: float, reason: str) -> str:
+    """Why nothing can be called there, in the words of the registry if there is one, else in gRPC's (`reason`)."""
+    from lb_client.phrases import and_more, counted  # noqa: PLC0415 -- only after a failure
+
+    look = target.tracker.now
+    if not ours:
+        return f"no server reachable at {name}: {' '.join(reason.split())}"
+    if look is None:
+        return f"{name} could not be resolved within {timeout_s:g} s"
+    if not look.members:
+        return f"no replica is announced at {name}: start some with 'lbdemo up'"
+    if not look.ready:
+        states = and_more([f"{member.label} {member.state.value}" for member in look.members])
+        return f"none of {counted(len(look.members), 'endpoint')} at {name} is healthy: {states}"
+    return f"no replica reachable at {name}: {' '.join(reason.split())}"

@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("lb_client.cli.status", "Show the replicas and their health."),
     "scale": ("lb_client.cli.scale", "Change the number of replicas."),
     "call": ("lb_client.cli.call", "Send calls and report how they spread."),
+    "stream": ("lb_client.cli.stream", "Hold conversations on streams, and show their messages."),
+    "rebalance": ("lb_client.cli.rebalance", "Ask long streams to spread again."),
     "logs": ("lb_client.cli.logs", "Print what the replicas wrote."),
     "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
     "completion": ("lb_client.cli.completion", "Print the shell's completion script."),

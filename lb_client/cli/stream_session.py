@@ -1,0 +1,219 @@
+"""One `lbdemo stream` from open channel to report: warm up, talk, show, be interrupted, ask the replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lb_client.cli.call_screen import Screen
+from lb_client.cli.call_session import Warnings
+from lb_client.cli.call_target import OpenTarget, open_target, unreachable
+from lb_client.cli.common import Failure
+from lb_client.paper import BOLD, GREEN, Paper
+from lb_client.phrases import counted
+from lb_client.script import Kind
+from lb_client.stream_page import title
+from lb_client.stream_report import StreamReport
+from lb_client.talks import Talks, server_views
+from lb_client.timeline import Timeline
+from lb_client.warmup import warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lb_client.script import Moment, Script
+    from lb_client.warmup import WarmUp
+
+GRACE_S = 1.0
+"""How long streams may still take after Ctrl-C."""
+
+MOST_MOMENTS = 10_000
+SHOWN, LAST_SHOWN = 200, 6
+PATIENCE_S, TICK_S = 1.0, 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlan:
+    """Everything the command was told, checked.
+
+    Attributes:
+        target: Whom to talk to.
+        ours: Whether the target is one for lb_client's resolvers.
+        policy: Its name.
+        script: What is said on each stream.
+        streams: How many.
+        uneven: Whether the n-th has n times as many lines.
+        warm_up_timeout_s: The longest that warm-up may take.
+        timeline: Whether to print the conversation as it goes.
+        requested: Every input, for the report to repeat.
+    """
+
+    target: str
+    ours: bool
+    policy: str
+    script: Script
+    streams: int
+    uneven: bool
+    warm_up_timeout_s: float
+    timeline: bool
+    requested: dict[str, Any]
+
+
+def carry_out(plan: StreamPlan) -> StreamReport:
+    """Run the plan on a loop of its own, in the main thread.
+
+    Raises:
+        Failure: Nobody could be talked to.
+    """
+    warnings = Warnings.of_resolver()
+    try:
+        return asyncio.run(_session(plan))
+    finally:
+        warnings.print()
+
+
+class _Scribe:
+    """Keeps the moments of one stream and, if asked to, prints each as it comes; of a long one, not every line."""
+
+    def __init__(self, plan: StreamPlan) -> None:
+        self.moments: list[Moment] = []
+        self._count = 0
+        self._left_out: deque[Moment] = deque(maxlen=LAST_SHOWN)
+        self._skipped = 0
+        self._timeline: Timeline | None = None
+        if plan.timeline:
+            paper = Paper.of(sys.stdout)
+            self._timeline = Timeline(paper, status=plan.script.mode.status)
+            name = title(plan.policy, plan.target, plan.script.mode.value, paper)
+            self._print("", f" {paper.paint(name, BOLD)}", "", self._timeline.head())
+
+    def tell(self, moment: Moment) -> None:
+        """One moment."""
+        if len(self.moments) < MOST_MOMENTS or moment.kind not in (Kind.WROTE, Kind.READ):
+            self.moments.append(moment)
+        if self._timeline is None:
+            return
+        if moment.kind in (Kind.WROTE, Kind.READ):
+            self._count += 1
+            if self._count > SHOWN:
+                self._skipped += 1
+                self._left_out.append(moment)
+                return
+        elif self._skipped:
+            hidden = self._skipped - len(self._left_out)
+            self._print(*([f" … {counted(hidden, 'line')} more"] if hidden else []))
+            self._print(*(line for late in self._left_out for line in self._timeline.lines(late)))
+            self._skipped = 0
+            self._left_out.clear()
+        self._print(*self._timeline.lines(moment))
+
+    @staticmethod
+    def _print(*lines: str) -> None:
+        for line in lines:
+            click.echo(line, color=True)
+
+
+async def _session(plan: StreamPlan) -> StreamReport:
+    async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+        warmed = await _warm_up(plan, target)
+        target.tracker.look_again()
+        look = target.tracker.now
+        scribe = _Scribe(plan) if plan.streams == 1 else None
+        talks = Talks(
+            target.channel,
+            plan.script,
+            streams=plan.streams,
+            uneven=plan.uneven,
+            tell=scribe.tell if scribe is not None else None,
+        )
+        with _interruptible(talks):
+            await _run_and_show(talks)
+        views = await server_views(talks.talks)
+        # Who came or went meanwhile is in the talks themselves; who was there at first may have got nothing.
+        return StreamReport(
+            target=plan.target,
+            policy=plan.policy,
+            script=plan.script,
+            requested=plan.requested,
+            talks=talks.talks,
+            ready=look.ready if look is not None else (),
+            warm_up=warmed,
+            elapsed_s=talks.elapsed_s,
+            stopped=talks.stopped,
+            views=views,
+            moments=tuple(scribe.moments) if scribe is not None else (),
+        )
+
+
+async def _warm_up(plan: StreamPlan, target: OpenTarget) -> WarmUp:
+    tracker = target.tracker
+    await tracker.first(plan.warm_up_timeout_s)
+    warmed = await warm_up(
+        target.channel,
+        timeout_s=plan.warm_up_timeout_s,
+        picks_one=plan.policy == "pick_first",
+        view=target.view,
+        membership=(lambda: tracker.now) if tracker.knows_registry else None,
+        metadata=plan.script.metadata,
+    )
+    if warmed.reason:
+        raise Failure(
+            unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=warmed.reason)
+        )
+    return warmed
+
+
+async def _run_and_show(talks: Talks) -> None:
+    showing = asyncio.create_task(_show_progress(talks)) if len(talks.talks) > 1 else None
+    try:
+        await talks.run()
+    finally:
+        if showing is not None:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _show_progress(talks: Talks) -> None:
+    """A line on stderr, if that is a terminal and it takes more than a second."""
+    if not sys.stderr.isatty():
+        return
+    began_s = time.monotonic()
+    await asyncio.sleep(PATIENCE_S)
+    with Screen(sys.stderr) as screen:
+        while True:
+            paper, total = screen.paper, len(talks.talks)
+            ended = sum(bool(talk.status) for talk in talks.talks)
+            messages = sum(talk.sent + talk.received for talk in talks.talks)
+            moved = sum(len(talk.moves) for talk in talks.talks)
+            line = f" {paper.paint(paper.bar(ended / total, 24), GREEN)} {total - ended:,} of {total:,} streams open"
+            rate = messages / (time.monotonic() - began_s)
+            line += f"  {counted(messages, 'message')}  {rate:,.0f}/s" + (f"  {moved:,} moved" if moved else "")
+            screen.draw([line])
+            await asyncio.sleep(TICK_S)
+
+
+@contextlib.contextmanager
+def _interruptible(talks: Talks) -> Iterator[None]:
+    """Ctrl-C closes every stream and still reports; again, or GRACE_S later, it cancels them."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if talks.stopped:
+            talks.cut()
+        else:
+            talks.stop()
+            loop.call_later(GRACE_S, talks.cut)
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
