@@ -100,6 +100,7 @@ class StreamReport:
         requested: Every input, for the report to repeat.
         talks: The conversations.
         ready: Who could have been picked when it began.
+        ready_now: The same when it ended.
         warm_up: How long connecting took.
         elapsed_s: All of it, without warm-up.
         stopped: Whether Ctrl-C ended it.
@@ -113,6 +114,7 @@ class StreamReport:
     requested: Mapping[str, Any]
     talks: Sequence[Talk]
     ready: Sequence[Member]
+    ready_now: Sequence[Member]
     warm_up: WarmUp
     elapsed_s: float
     via: str = "client"
@@ -123,7 +125,8 @@ class StreamReport:
     @property
     def rows(self) -> list[Row]:
         """One for each replica, in the order of their names; those that got nothing too."""
-        rows = {(member.id, member.address): Row(member.id, member.address) for member in self.ready}
+        members = (*self.ready, *self.ready_now)
+        rows = {(member.id, member.address): Row(member.id, member.address) for member in members}
         for talk in self.talks:
             for home in talk.homes:
                 row = rows.setdefault((home.replica, home.address), Row(home.replica, home.address))
@@ -190,18 +193,25 @@ class StreamReport:
     @property
     def even(self) -> bool | None:
         """Whether the streams are spread as evenly as can be; None where that cannot be said."""
-        counts = [row.streams for row in self.rows if row.id or row.address]
+        counts = [row.streams for row in self._judged]
         if self.policy != "round_robin" or not counts or sum(counts) != len(self.talks):
             return None
-        return spread(counts) <= 1
+        # Streams that moved came in a second round, which round_robin begins where it likes.
+        return spread(counts) <= 1 or (None if self.moves else False)
+
+    @property
+    def _judged(self) -> list[Row]:
+        """The rows of those who can be picked, or have streams: whoever left has had his share."""
+        now = {(member.id, member.address) for member in self.ready_now}
+        return [row for row in self.rows if (row.id or row.address) and (row.streams or (row.id, row.address) in now)]
 
     def verdict(self) -> tuple[bool | None, str, list[str]]:
         """Whether calls were balanced, the sentence that says so, and what follows from it for messages."""
-        rows = [row for row in self.rows if row.id or row.address]
+        rows = self._judged
         streams = "/".join(str(row.streams) for row in rows)
         messages = "/".join(f"{row.messages:,}" for row in rows)
         if len(self.talks) == 1:
-            return self._of_one(rows)
+            return self._of_one()
         even, where = self.even, f"{counted(len(self.talks), 'stream')} over {counted(len(rows), 'endpoint')}"
         low, high = even_share(len(self.talks), max(1, len(rows)))
         expected = f"{low}" if low == high else f"{low} or {high}"
@@ -223,13 +233,19 @@ class StreamReport:
             )
         else:
             second = f"Messages are not balanced: {messages}. A stream stays on its replica, and so do its messages."
+        old = {(member.id, member.address) for member in self.ready}
+        late = [row.id or row.address for row in rows if not row.opened and (row.id, row.address) not in old]
+        if late:
+            reason = f"{and_more(late)} came when the streams were open: 'lbdemo rebalance' spreads them again."
+            return even, first, [second, reason]
         return even, first, [second]
 
-    def _of_one(self, rows: Sequence[Row]) -> tuple[bool | None, str, list[str]]:
-        talk = self.talks[0]
+    def _of_one(self) -> tuple[bool | None, str, list[str]]:
+        talk, rows = self.talks[0], [row for row in self.rows if row.id or row.address]
         served = [row for row in rows if row.opened]
-        names = and_more([row.id or row.address for row in served]) or "nobody known"
-        idle = [row.id or row.address for row in rows if not row.opened]
+        found = list(dict.fromkeys(row.id or row.address for row in served))
+        names = and_more(found) or "nobody known"
+        idle = [name for row in rows if not row.opened and (name := row.id or row.address) not in found]
         first = f"One call, {counted(talk.sent + talk.received, 'message')}, all with {names}."
         if talk.moves:
             often = {1: "once", 2: "twice"}.get(len(talk.moves), f"{len(talk.moves)} times")

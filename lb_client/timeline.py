@@ -43,7 +43,7 @@ class Timeline:
             again = f", {counted(moment.number, 'line')} again" if moment.number else ""
             return [
                 self._line(at, "", why, moment.home.replica, YELLOW),
-                self._line(at, f"opens it elsewhere{again}", "", "", YELLOW),
+                self._line(at, f"moves{again}", "", "", YELLOW),
             ]
         text, codes = self._words(moment)
         client, server = ("", text) if moment.by_server else (text, "")

@@ -136,8 +136,9 @@ async def _session(plan: StreamPlan) -> StreamReport:
         )
         with _interruptible(talks):
             await _run_and_show(talks)
+        target.tracker.look_again()
+        now = target.tracker.now
         views = await server_views(talks.talks)
-        # Who came or went meanwhile is in the talks themselves; who was there at first may have got nothing.
         return StreamReport(
             target=plan.target,
             policy=plan.policy,
@@ -145,6 +146,7 @@ async def _session(plan: StreamPlan) -> StreamReport:
             requested=plan.requested,
             talks=talks.talks,
             ready=look.ready if look is not None else (),
+            ready_now=now.ready if now is not None else (),
             warm_up=warmed,
             elapsed_s=talks.elapsed_s,
             stopped=talks.stopped,
