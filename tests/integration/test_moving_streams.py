@@ -91,7 +91,8 @@ async def test_idle_stream_moves_while_somebody_reads_it(tmp_path: Path) -> None
 
 async def test_writer_and_reader_of_their_own_lose_and_repeat_nothing(tmp_path: Path) -> None:
     """Many requests are under way at each of several moves, some by rebalance, one by drain."""
-    async with serving(tmp_path, 3) as (replicas, stub), moving(stub.PingPong) as stream:
+    moves: list[Move] = []
+    async with serving(tmp_path, 3) as (replicas, stub), moving(stub.PingPong, on_move=moves.append) as stream:
 
         async def write() -> None:
             for number in range(1, 2001):
@@ -111,6 +112,9 @@ async def test_writer_and_reader_of_their_own_lose_and_repeat_nothing(tmp_path: 
         await drain
         assert numbers == list(range(1, 2001))
         assert stream.moves >= 3
+        # What was acknowledged is not sent again: nobody reads more than the rest.
+        again = sum(move.unacknowledged for move in moves)
+        assert 2000 <= sum(replica._dispatch.counters.received for replica in replicas.values()) <= 2000 + again
 
 
 async def test_collected_lines_are_all_sent_again_with_the_end(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ VALUES = {
     "data": "{}",
     "meta": "zone=a",
     "metadata": "key=value",
+    "mode": "collect",
     "policy": "pick_first",
     "registry": "/run",
     "service": "package.module:function",

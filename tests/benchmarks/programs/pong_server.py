@@ -12,9 +12,9 @@ from protos import conversation_pb2_grpc
 
 
 class Conversation(conversation_pb2_grpc.ConversationServicer):
-    async def PingPong(self, request_iterator, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG002, N802, RUF100 -- as in gRPC's examples
-        async for line in request_iterator:
-            yield line
+    async def PingPong(self, request_iterator, context):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN201, ARG002, N802, RUF100 -- as in gRPC's examples
+        while (line := await context.read()) is not grpc.aio.EOF:  # the faster of gRPC's two ways
+            await context.write(line)
 
 
 async def serve() -> None:
