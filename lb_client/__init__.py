@@ -19,14 +19,27 @@ if TYPE_CHECKING:
     from lb_client import aio
     from lb_client.channel import insecure_channel, secure_channel
     from lb_client.policy import PickFirst, RingHash, RoundRobin
+    from lb_client.streams import MovingStream, StreamLostError
 
-__all__ = ["PickFirst", "RingHash", "RoundRobin", "__version__", "aio", "insecure_channel", "secure_channel"]
+__all__ = [
+    "MovingStream",
+    "PickFirst",
+    "RingHash",
+    "RoundRobin",
+    "StreamLostError",
+    "__version__",
+    "aio",
+    "insecure_channel",
+    "secure_channel",
+]
 
 # Imported when first used: `lbdemo --help` needs neither gRPC nor asyncio.
 _HOMES = {
+    "MovingStream": "lb_client.streams",
     "PickFirst": "lb_client.policy",
     "RingHash": "lb_client.policy",
     "RoundRobin": "lb_client.policy",
+    "StreamLostError": "lb_client.streams",
     "insecure_channel": "lb_client.channel",
     "secure_channel": "lb_client.channel",
 }

@@ -113,7 +113,7 @@ class _Page:
         lines += "" if one or script.count is None else " each"
         if report.requested.get("uneven"):
             lines = f"stream n writes n times {counted(script.count or 0, 'line')}"
-        pieces = [script.mode.value, f"{counted(len(report.talks), 'stream')}{'' if one else ' at once'}", lines]
+        pieces = [script.mode.value, *([] if one else [f"{counted(len(report.talks), 'stream')} at once"]), lines]
         if script.duration_s is not None:
             pieces.append(f"for {duration(script.duration_s)}")
         if script.interval_s:
@@ -128,7 +128,7 @@ class _Page:
         report = self._report
         if len(report.talks) == 1:
             for view in report.views.get(report.talks[0].name, ()):
-                saw = f"{view.ending}"
+                saw = view.ending if view.ending != "no answer" else "it cannot be asked any more"
                 if view.ending not in ("unknown", "no answer"):
                     saw += f", {view.received:,} read and {view.sent:,} written there, open {duration(view.open_s)}"
                 yield from self._fact(f"{view.replica or _UNKNOWN} saw", saw)

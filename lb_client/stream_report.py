@@ -242,6 +242,8 @@ class StreamReport:
 
     def _of_one(self) -> tuple[bool | None, str, list[str]]:
         talk, rows = self.talks[0], [row for row in self.rows if row.id or row.address]
+        if talk.failed:
+            return False, f"The stream ended with {talk.status}, not with {self.script.mode.status}.", []
         served = [row for row in rows if row.opened]
         found = list(dict.fromkeys(row.id or row.address for row in served))
         names = and_more(found) or "nobody known"
@@ -249,7 +251,8 @@ class StreamReport:
         first = f"One call, {counted(talk.sent + talk.received, 'message')}, all with {names}."
         if talk.moves:
             often = {1: "once", 2: "twice"}.get(len(talk.moves), f"{len(talk.moves)} times")
-            first = f"One stream, {counted(talk.sent + talk.received, 'message')}, moved {often}: {names}."
+            way = ", then ".join(home.replica or "nobody known" for home in talk.homes[:8])
+            first = f"One stream, {counted(talk.sent + talk.received, 'message')}, moved {often}: {way}."
         rest = "Calls are balanced, messages are not: a stream stays on its replica"
         rest += f", and {and_more(idle)} got none." if idle else "."
         return None, first, [rest]

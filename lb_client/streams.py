@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 CAN_MOVE_KEY = "lbdemo-can-move"
-REPLICA_KEY = "lbdemo-replica"
+REPLICA_KEY, ADDRESS_KEY = "lbdemo-replica", "lbdemo-address"
 
 TRIES = 12
 """With the back-off below: five seconds."""
@@ -46,6 +46,7 @@ class Move:
     Attributes:
         reason: `drain` or `rebalance` if the replica asked for it, `lost` if it or the way to it is gone.
         replica: Whom it left, "" where that is not known.
+        address: Where that was.
         code: How the stream ended there.
         details: The same in the server's or in gRPC's words.
         unacknowledged: How many requests are sent again.
@@ -53,6 +54,7 @@ class Move:
 
     reason: str
     replica: str
+    address: str
     code: grpc.StatusCode
     details: str
     unacknowledged: int
@@ -244,13 +246,13 @@ class MovingStream(Generic[Request, Answer]):
         # The first time at once: whoever asks has left the registry, and who died is no longer picked.
         if self._failures > 1:
             await asyncio.sleep(self._backoff.next_s())
-        initial = dict(tuple(error.initial_metadata() or ()))
-        replica = str(trailing.get(REPLICA_KEY) or initial.get(REPLICA_KEY) or "")
+        known = dict(tuple(error.initial_metadata() or ())) | trailing
+        who, where = (str(known.get(key, "")) for key in (REPLICA_KEY, ADDRESS_KEY))
         self.call = self._open()
         self.moves += 1
         self._behind = True
         if self._on_move is not None:
-            self._on_move(Move(reason, replica, error.code(), error.details() or "", self.unacknowledged))
+            self._on_move(Move(reason, who, where, error.code(), error.details() or "", self.unacknowledged))
         # Beside the reader: a server that answers while it reads would wait for us to read, and we for it.
         task = asyncio.create_task(self._catch_up_alone(), name="stream catches up")
         self._catching_up.add(task)

@@ -241,7 +241,7 @@ class Talk:
         await stream.done_writing()
 
     def _moved(self, move: Move) -> None:
-        self._learn({REPLICA_KEY: move.replica})
+        self._learn({REPLICA_KEY: move.replica, ADDRESS_KEY: move.address})
         self.moves.append(move)
         self._tell_of(Kind.MOVED, number=move.unacknowledged, text=move.reason)
         self.homes.append(Home())

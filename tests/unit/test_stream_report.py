@@ -55,7 +55,7 @@ def report(talks: list[FakeTalk], **more: Any) -> StreamReport:
 
 
 def move(member: Member, reason: str = "drain") -> Move:
-    return Move(reason, member.id, grpc.StatusCode.UNAVAILABLE, "", 1)
+    return Move(reason, member.id, member.address, grpc.StatusCode.UNAVAILABLE, "", 1)
 
 
 def test_streams_and_messages_are_counted_apart() -> None:
@@ -115,7 +115,7 @@ def test_one_stream_names_who_had_it_and_who_got_none() -> None:
     assert first == "One call, 10 messages, all with r2."
     assert rest == ["Calls are balanced, messages are not: a stream stays on its replica, and r1 and r3 got none."]
     _, moved, _ = report([FakeTalk("a", home(R2, 2), home(R1, 1), moves=(move(R2),))]).verdict()
-    assert moved == "One stream, 6 messages, moved once: r1 and r2."
+    assert moved == "One stream, 6 messages, moved once: r2, then r1."
 
 
 def test_sides_that_tell_different_ends_are_named() -> None:
@@ -228,3 +228,9 @@ def test_every_mode_has_an_rpc_and_a_proper_end(mode: Mode) -> None:
     assert mode.method
     assert mode.status in ("OK", "DEADLINE_EXCEEDED", "CANCELLED")
     assert not mode.can_move or mode.status == "OK"
+
+
+def test_failed_stream_is_told_as_such_and_its_words_below() -> None:
+    found = report([FakeTalk("a", Home(), status="RESOURCE_EXHAUSTED", details="too large")])
+    assert found.verdict() == (False, "The stream ended with RESOURCE_EXHAUSTED, not with OK.", [])
+    assert "1 stream: RESOURCE_EXHAUSTED instead of OK: too large" in page_of(found, Paper())
