@@ -138,6 +138,10 @@ async def _session(plan: StreamPlan) -> StreamReport:
             await _run_and_show(talks)
         target.tracker.look_again()
         now = target.tracker.now
+        if all(talk.status == "UNIMPLEMENTED" for talk in talks.talks):
+            raise Failure(
+                f"{plan.target} does not serve lbdemo.v1.Conversation: replicas do that were given no --service"
+            )
         views = await server_views(talks.talks)
         return StreamReport(
             target=plan.target,

@@ -101,11 +101,26 @@ async def test_request_that_came_after_the_old_call_ended_goes_to_the_new_one(tm
         assert await running == [1, 2, 3]
 
 
-async def test_collected_lines_move_as_well(tmp_path: Path) -> None:
-    async with serving(tmp_path, 1):
-        assert await asyncio.to_thread(answers, f"dir://{tmp_path}", lines(20_000), "CollectThenAnswer") == list(
-            range(1, 20_001)
+async def test_collected_lines_are_sent_again_where_they_are_answered(tmp_path: Path) -> None:
+    moved = threading.Event()
+
+    def source() -> Iterator[conversation_pb2.Line]:
+        for line in lines(1000):
+            yield line
+            if line.number == 700:
+                assert moved.wait(20)
+
+    async with serving(tmp_path, 2) as replicas:
+        running = asyncio.create_task(
+            asyncio.to_thread(
+                answers, f"dir://{tmp_path}", source(), "CollectThenAnswer", on_move=lambda _: moved.set()
+            )
         )
+        received = [replica._dispatch.counters for replica in replicas.values()]
+        await aeventually(lambda: _assert_equal(sum(counters.received for counters in received), 700))
+        assert sum(replica.rebalance() for replica in replicas.values()) == 1
+        assert await running == list(range(1, 1001))
+        assert sum(counters.received for counters in received) == 700 + 1000
 
 
 async def test_ends_that_are_no_moves_come_out_as_they_are(tmp_path: Path) -> None:
