@@ -109,7 +109,10 @@ class Talk:
 
     async def read(self) -> Line | None:
         """The next line; None when the client has closed its side."""
-        line = await self._wait(self._context.read())
+        if self._asked is None:
+            line = await self._context.read()
+        else:
+            line = await self._wait(self._context.read())
         if line is grpc.aio.EOF:
             # A stream that is cut off reads like one that was closed; its cancellation comes a moment later.
             await self._wait(asyncio.sleep(_ROUNDING_S if self._is_late() else _SETTLE_S))
@@ -128,8 +131,12 @@ class Talk:
 
     async def answer(self, line: Line) -> None:
         """Send a line back."""
-        line.count = line.delay_ms = 0
-        await self.write(line)
+        if self._delay_s:
+            await self._wait(asyncio.sleep(self._delay_s))
+        if line.count or line.delay_ms:
+            line.count = line.delay_ms = 0
+        await self._context.write(line)
+        self.seen.sent += 1
 
     async def _wait(self, something: Awaitable[Any]) -> Any:
         """Wait for a line or for a moment, and no longer than until the stream is asked to move."""
@@ -182,13 +189,15 @@ class Conversation(conversation_pb2_grpc.ConversationServicer):
         """Initial metadata at once, then as PingPong."""
         async with Talk(context, self._outcomes, self._moves) as talk:
             await context.send_initial_metadata(())
-            await _ping_pong(talk)
+            while (line := await talk.read()) is not None:
+                await talk.answer(line)
 
     @sends_initial_metadata
     async def PingPong(self, requests: object, context: Any) -> None:  # type: ignore[override]  # noqa: ARG002, N802 -- gRPC's signature
         """One answer to each line."""
         async with Talk(context, self._outcomes, self._moves) as talk:
-            await _ping_pong(talk)
+            while (line := await talk.read()) is not None:
+                await talk.answer(line)
 
     @sends_initial_metadata
     async def CollectThenAnswer(self, requests: object, context: Any) -> None:  # type: ignore[override]  # noqa: ARG002, N802 -- gRPC's signature
@@ -250,11 +259,6 @@ class Conversation(conversation_pb2_grpc.ConversationServicer):
             sent=seen.sent,
             open_s=seen.open_s,
         )
-
-
-async def _ping_pong(talk: Talk) -> None:
-    while (line := await talk.read()) is not None:
-        await talk.answer(line)
 
 
 async def _read_all(talk: Talk) -> None:
