@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backends import greeter
+from backends import chat, greeter
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from backends.moves import StreamMoves
 
 
-def add(server: grpc.aio.Server, moves: StreamMoves) -> None:  # noqa: ARG001 -- for the streaming services to come
-    """Register them on `server`; `moves` tells their long streams when to move."""
+def add(server: grpc.aio.Server, moves: StreamMoves, *, replica: str) -> None:
+    """Register them on `server` for the replica of that name; `moves` tells their long streams when to move."""
     greeter.add(server)
+    chat.add(server, replica, moves)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("lb_client.cli.status", "Show the replicas and their health."),
     "scale": ("lb_client.cli.scale", "Change the number of replicas."),
     "call": ("lb_client.cli.call", "Send calls and report how they spread."),
+    "chat": ("lb_client.cli.chat", "Talk in a room that lives on one replica, and moves with it."),
     "logs": ("lb_client.cli.logs", "Print what the replicas wrote."),
     "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
     "completion": ("lb_client.cli.completion", "Print the shell's completion script."),
