@@ -38,7 +38,11 @@ class Chat(chat_pb2_grpc.ChatServicer):
         self._moves = moves
         self._rooms = Rooms(replica)
 
-    async def Join(self, _requests: object, context: Any) -> None:  # noqa: N802 -- the proto's name
+    async def Join(  # type: ignore[override]  # noqa: N802 -- gRPC takes a coroutine too; the proto's name
+        self,
+        request_iterator: object,  # noqa: ARG002 -- context.read() takes turns with what else may end the stream
+        context: Any,
+    ) -> None:
         """One member's stream, from Hello to its end."""
         with self._moves.stream() as asked:
             try:
@@ -65,13 +69,15 @@ class Chat(chat_pb2_grpc.ChatServicer):
         writer = asyncio.create_task(_write(outbox, context), name=f"writes to {member.name!r}")
         reader = asyncio.create_task(_read(room, member, context), name=f"reads from {member.name!r}")
         try:
-            await asyncio.wait({writer, reader, asked, outbox.ended}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {writer, reader, asked, outbox.ended}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if outbox.ended.done():
                 raise outbox.ended.result()
             if reader.done():
                 moves_to = reader.result()
             if not writer.done():
-                room.leave(member, moves_to=moves_to)
+                # Asked to move, all go at once, and tell by themselves who has not come along.
+                room.leave(member, moves_to=moves_to, quietly=asked.done())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(outbox.emptied(), _FLUSH_S)
         finally:
@@ -82,7 +88,9 @@ class Chat(chat_pb2_grpc.ChatServicer):
             await asyncio.gather(reader, writer, return_exceptions=True)
 
     async def Locate(  # noqa: N802 -- the proto's name
-        self, request: chat_pb2.LocateRequest, context: Any  # noqa: ARG002 -- gRPC's signature
+        self,
+        request: chat_pb2.LocateRequest,  # noqa: ARG002 -- gRPC's signature
+        context: Any,  # noqa: ARG002 -- the same
     ) -> chat_pb2.LocateReply:
         """This one."""
         return chat_pb2.LocateReply(replica=self._replica)
@@ -98,7 +106,9 @@ class Chat(chat_pb2_grpc.ChatServicer):
         return room.as_message() if room is not None else chat_pb2.Room(replica=self._replica, room=name)
 
     async def ListRooms(  # noqa: N802 -- the proto's name
-        self, request: chat_pb2.ListRoomsRequest, context: Any  # noqa: ARG002 -- gRPC's signature
+        self,
+        request: chat_pb2.ListRoomsRequest,  # noqa: ARG002 -- gRPC's signature
+        context: Any,  # noqa: ARG002 -- the same
     ) -> chat_pb2.ListRoomsReply:
         """The rooms that somebody is in."""
         return chat_pb2.ListRoomsReply(replica=self._replica, rooms=[room.as_message() for room in self._rooms])
@@ -107,7 +117,9 @@ class Chat(chat_pb2_grpc.ChatServicer):
 def _room(context: Any) -> str:
     values = [str(value) for key, value in context.invocation_metadata() if key == ROOM_KEY]
     if len(values) != 1:
-        raise BadWordError(f"the call needs the metadata {ROOM_KEY}, once: it says which room, and leads to its replica")
+        raise BadWordError(
+            f"the call needs the metadata {ROOM_KEY}, once: it says which room, and leads to its replica"
+        )
     return room_of_header(values[0])
 
 
@@ -118,7 +130,8 @@ async def _hello(context: Any) -> chat_pb2.Hello:
         raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, f"no hello came within {_HELLO_S:g} s") from None
     if first is grpc.aio.EOF or first.WhichOneof("what") != "hello":
         raise BadWordError("the first message must be a hello")
-    return first.hello
+    hello: chat_pb2.Hello = first.hello
+    return hello
 
 
 async def _read(room: Room, member: Member, context: Any) -> str:

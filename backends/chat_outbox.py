@@ -1,4 +1,4 @@
-"""The two bounds of one member of a chat: what may wait to be written to it, and how much it may say. Knows no rooms."""
+"""The two bounds of one member of a chat: what may wait to be written to it, and how much it may say."""
 
 from __future__ import annotations
 

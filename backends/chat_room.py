@@ -55,9 +55,7 @@ class Room:
 
     def as_message(self) -> chat_pb2.Room:
         """The room as `GetRoom` tells it."""
-        return chat_pb2.Room(
-            replica=self._replica, room=self.name, members=self.members, lines=len(self._history)
-        )
+        return chat_pb2.Room(replica=self._replica, room=self.name, members=self.members, lines=len(self._history))
 
     def join(self, hello: chat_pb2.Hello, member_of: Outbox, *, now_us: int) -> Member:
         """Somebody comes in and gets Welcome; the others are told.
@@ -121,11 +119,15 @@ class Room:
         self._history.add(line)
         self._tell(chat_pb2.ToMember(line=line))
 
-    def leave(self, member: Member, *, moves_to: str = "") -> None:
-        """Somebody has gone; the others are told. No error if another stream of the same client has taken its place."""
+    def leave(self, member: Member, *, moves_to: str = "", quietly: bool = False) -> None:
+        """Somebody has gone; the others are told, unless `quietly`.
+
+        No error if it has gone before, or another stream of the same client has taken its place.
+        """
         if self._members.get(same_name(member.name)) is member:
             del self._members[same_name(member.name)]
-            self._tell(chat_pb2.ToMember(left=chat_pb2.Left(name=member.name, moves_to=moves_to)))
+            if not quietly:
+                self._tell(chat_pb2.ToMember(left=chat_pb2.Left(name=member.name, moves_to=moves_to)))
 
     def _tell(self, message: chat_pb2.ToMember) -> None:
         for member in self._members.values():

@@ -115,10 +115,10 @@ class Memory:
 
     def say(self, text: str) -> str:
         """A line of ours, to be sent until it is acknowledged; returns its id."""
-        id = secrets.token_hex(8)
-        self.pending[id] = text
-        self._mine.add(id)
-        return id
+        line_id = secrets.token_hex(8)
+        self.pending[line_id] = text
+        self._mine.add(line_id)
+        return line_id
 
     def lost(self, reason: str) -> list[Event]:
         """The room has been out of reach for too long to keep silent; told once."""

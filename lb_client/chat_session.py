@@ -45,12 +45,14 @@ _MAX_PENDING = 200
 _MAX_EVENTS = 1000
 
 # What comes of a connection or a replica that is gone; anything else is an answer.
-_TRY_AGAIN = frozenset({
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-})
+_TRY_AGAIN = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
 
 
 class ChatError(Exception):
@@ -111,7 +113,9 @@ class ChatSession:
 
     def __repr__(self) -> str:
         memory = self.memory
-        return f"<ChatSession {self.room!r} as {memory.name!r} on {memory.replica or '-'} pending={len(memory.pending)}>"
+        return (
+            f"<ChatSession {self.room!r} as {memory.name!r} on {memory.replica or '-'} pending={len(memory.pending)}>"
+        )
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """The events, until we have left."""
@@ -129,10 +133,10 @@ class ChatSession:
         line = check_line(text)
         while len(self.memory.pending) >= _MAX_PENDING and not self._is_over:
             await self._an_acknowledgement()
-        id = self.memory.say(line)
-        self._stream.unsent.append(id)
+        line_id = self.memory.say(line)
+        self._stream.unsent.append(line_id)
         self._stream.wake.set()
-        return id
+        return line_id
 
     async def all_acknowledged(self) -> None:
         """Wait until the room has every line that was said."""
@@ -253,10 +257,10 @@ class ChatSession:
                     stream.wake.clear()
                     await stream.wake.wait()
                     continue
-                id = stream.unsent.popleft()
-                if id in self.memory.pending:
+                line_id = stream.unsent.popleft()
+                if line_id in self.memory.pending:
                     await self._pace.wait(stream.going)
-                    say = chat_pb2.Say(id=id, text=self.memory.pending[id])
+                    say = chat_pb2.Say(id=line_id, text=self.memory.pending[line_id])
                     await call.write(chat_pb2.FromMember(say=say))
             await call.write(chat_pb2.FromMember(leave=chat_pb2.Leave(moves_to=stream.moves_to)))
             await call.done_writing()

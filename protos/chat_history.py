@@ -1,4 +1,4 @@
-"""The last lines of a room in their order, bounded: what a replica remembers and what each member brings along. Pure."""
+"""The last lines of a room, in order and bounded: what a replica remembers, what members bring along. Pure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class History:
 
     def newest(self, count: int) -> list[chat_pb2.ChatLine]:
         """The last so many, oldest first."""
-        return [self._lines[id] for _, id in self._order[-count:]] if count else []
+        return [self._lines[key] for _, key in self._order[-count:]] if count else []
 
     def next_stamp(self, now_us: int) -> int:
         """The stamp of a line said now: the room's time never goes back, whatever clocks its replicas have."""

@@ -123,7 +123,7 @@ def check_session(session: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that is safe on any terminal: controls, escapes, bidi overrides and characters of no width are shown as �."""
+    """Text that is safe on any terminal: controls, bidi overrides and characters of no width become U+FFFD."""
     if text.isascii() and text.isprintable():
         return text
     return _fewer_marks("".join(map(_safe, text.replace("\t", " "))))

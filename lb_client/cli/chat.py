@@ -13,11 +13,12 @@ from lb_client.cli.call_values import Duration
 from lb_client.cli.common import Failure, cluster_option
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import grpc.aio
 
     from lb_client.chat_session import ChatSession
+    from resolver.control_plane import Subscription
 
 MAX_HISTORY = 100
 
@@ -37,7 +38,9 @@ MAX_HISTORY = 100
     "--stay", type=Duration(), help="From a pipe: stay so long after its end, 5s or 2m  [default: until all is said]"
 )
 @click.option("--rooms", is_flag=True, help="Only list the rooms, and on which replica each one is.")
-@click.option("--target", metavar="TARGET", help="Talk there instead of in the cluster: dir:///…, host:port of a proxy.")
+@click.option(
+    "--target", metavar="TARGET", help="Talk there instead of in the cluster: dir:///…, host:port of a proxy."
+)
 @cluster_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for each thing that happens.")
 def command(
@@ -95,9 +98,7 @@ def _login_name() -> str:
         raise click.UsageError("--name is needed: this system has no name for you.") from None
 
 
-async def _talk(
-    target: str, *, ours: bool, room: str, name: str, history: int, stay_s: float, as_json: bool
-) -> None:
+async def _talk(target: str, *, ours: bool, room: str, name: str, history: int, stay_s: float, as_json: bool) -> None:
     from lb_client.chat_session import ChatError  # noqa: PLC0415 -- help needs none of it
     from lb_client.paper import Paper  # noqa: PLC0415 -- the same
 
@@ -119,9 +120,7 @@ async def _talk(
 
 
 @asynccontextmanager
-async def _session(
-    target: str, *, ours: bool, room: str, name: str, history: int
-) -> AsyncIterator[ChatSession]:
+async def _session(target: str, *, ours: bool, room: str, name: str, history: int) -> AsyncIterator[ChatSession]:
     from lb_client.chat_session import ChatSession  # noqa: PLC0415 -- help needs none of it
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
 
@@ -129,15 +128,15 @@ async def _session(
         channel = open_channel(target, ours=ours)
     except ResolverError as error:
         raise Failure(str(error)) from None
-    watch = None
-    if ours:
-        import resolver  # noqa: PLC0415 -- brings the control plane: only for targets of ours
-
-        def watch(wake):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            return resolver.watch(target, lambda _: wake())
-
-    async with channel, ChatSession(channel, room=room, name=name, history=history, watch=watch) as session:
+    session = ChatSession(channel, room=room, name=name, history=history, watch=_watcher(target) if ours else None)
+    async with channel, session:
         yield session
+
+
+def _watcher(target: str) -> Callable[[Callable[[], None]], Subscription]:
+    import resolver  # noqa: PLC0415 -- brings the control plane: only for targets of ours
+
+    return lambda wake: resolver.watch(target, lambda _: wake())
 
 
 def open_channel(target: str, *, ours: bool) -> grpc.aio.Channel:

@@ -1,4 +1,4 @@
-"""A chat at a terminal: a prompt to type at, which lines that come in do not break. What they say is chat_words.py's."""
+"""A chat at a terminal: a prompt that lines coming in do not break. What these say is chat_words.py's matter."""
 
 from __future__ import annotations
 

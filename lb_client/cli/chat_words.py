@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lb_client.chat_memory import Event
     from protos import chat_pb2
 
+_LAST_S = 221_845_392_000.0
 _COLOURS = ("32", "33", "34", "35", "36", "92", "93", "94", "95", "96")
 
 
@@ -68,9 +69,10 @@ def objects_of(event: Event) -> list[dict[str, Any]]:
 
 
 def _line_object(line: chat_pb2.ChatLine, *, mine: bool, history: bool) -> dict[str, Any]:
-    at = datetime.fromtimestamp(line.stamp_us / 1e6, UTC).isoformat(timespec="milliseconds")
+    at = _time(line).astimezone(UTC).isoformat(timespec="milliseconds")
     return {
-        "event": "line", "name": line.name, "text": line.text, "at": at, "id": line.id, "mine": mine, "history": history,
+        "event": "line", "name": clean(line.name), "text": clean(line.text), "at": at, "id": line.id, "mine": mine,
+        "history": history,
     }  # fmt: skip
 
 
@@ -105,5 +107,5 @@ def _shown(text: str, paper: Paper) -> str:
 
 
 def _time(line: chat_pb2.ChatLine) -> datetime:
-    """In the time zone of whoever reads it."""
-    return datetime.fromtimestamp(line.stamp_us / 1e6, UTC).astimezone()
+    """In the time zone of whoever reads it; what a server says beyond year 9000 is no time."""
+    return datetime.fromtimestamp(min(line.stamp_us / 1e6, _LAST_S), UTC).astimezone()
