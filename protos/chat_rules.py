@@ -94,7 +94,7 @@ def check_line(text: str) -> str:
     size = len(text.encode(errors="replace"))
     if size > MAX_LINE_BYTES:
         raise BadWordError(f"the line is too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are possible")
-    line = clean(text).rstrip()
+    line = clean(text.rstrip())
     if not line:
         raise BadWordError("the line is empty")
     return line

@@ -77,7 +77,16 @@ def command(
         asyncio.run(show_rooms(whom, ours=ours, as_json=as_json))
         return
     room, name = _checked("--room", room), _checked("--name", _login_name() if name is None else name)
-    asyncio.run(_talk(whom, ours=ours, room=room, name=name, history=history, stay_s=stay or 0.0, as_json=as_json))
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json and os.environ.get("TERM") != "dumb"
+    talk = _talk(
+        whom, ours=ours, room=room, name=name, history=history, stay_s=stay or 0.0, as_json=as_json,
+        at_terminal=at_terminal,
+    )  # fmt: skip
+    try:
+        asyncio.run(talk)
+    except KeyboardInterrupt:
+        if not at_terminal:  # there it is the way to leave, also between two prompts
+            raise
 
 
 def _checked(option: str, text: str) -> str:
@@ -98,13 +107,20 @@ def _login_name() -> str:
         raise click.UsageError("--name is needed: this system has no name for you.") from None
 
 
-async def _talk(target: str, *, ours: bool, room: str, name: str, history: int, stay_s: float, as_json: bool) -> None:
-    from lb_client.chat_session import ChatError  # noqa: PLC0415 -- help needs none of it
+async def _talk(
+    target: str, *, ours: bool, room: str, name: str, history: int, stay_s: float, as_json: bool, at_terminal: bool
+) -> None:
+    import asyncio  # noqa: PLC0415 -- help needs none of it
+    import signal  # noqa: PLC0415 -- the same
+
+    from lb_client.chat_session import ChatError  # noqa: PLC0415 -- the same
     from lb_client.paper import Paper  # noqa: PLC0415 -- the same
 
-    at_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json and os.environ.get("TERM") != "dumb"
     try:
         async with _session(target, ours=ours, room=room, name=name, history=history) as session:
+            # A closed terminal and a polite end of the process are ways to leave, too.
+            for end in (signal.SIGHUP, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(end, session.leave)
             if at_terminal:
                 from lb_client.cli.chat_prompt import converse  # noqa: PLC0415 -- only a terminal pays for it
 
