@@ -16,6 +16,7 @@ from protos import helloworld_pb2, helloworld_pb2_grpc
 from tests.support.command import LBDEMO, is_alive, lbdemo, start_lbdemo, status
 from tests.support.eventually import eventually
 from tests.support.leaks import strays
+from tests.support.services import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def test_up_serves_and_down_leaves_nothing(state: Path) -> None:
     assert up.out.startswith("2 replicas serve after ")
     found = status()
     assert found["target"] == f"dir://{state}/default/greeter"
-    assert found["services"] == ["helloworld.Greeter"]
+    assert found["services"] == BUILT_IN
     for replica in found["replicas"]:
         assert replica.keys() >= STATUS_KEYS
         assert replica["health"] == "SERVING"

@@ -17,6 +17,7 @@ import pytest
 
 from protos import helloworld_pb2, helloworld_pb2_grpc
 from tests.support.eventually import eventually
+from tests.support.services import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ def test_serve_says_one_line_answers_and_drains_on_sigterm(start: Callable[..., 
     serving = serve.event()
     address = serving["address"]
     assert serving == {
-        "event": "serving", "id": "r9", "address": address, "pid": serve.popen.pid, "services": ["helloworld.Greeter"],
+        "event": "serving", "id": "r9", "address": address, "pid": serve.popen.pid, "services": BUILT_IN,
     }  # fmt: skip
     record = tmp_path / "registry" / "r9.json"
     assert json.loads(record.read_text())["Metadata"] == {"id": "r9", "weight": "1", "zone": "a"}
@@ -81,7 +82,7 @@ def test_serve_says_one_line_answers_and_drains_on_sigterm(start: Callable[..., 
     serve.popen.terminate()
     assert serve.event() == {"event": "draining", "id": "r9"}
     assert serve.end() == (0, [
-        f"lbdemo: replica r9 serves helloworld.Greeter on {address}, announced in {tmp_path / 'registry'}",
+        f"lbdemo: replica r9 serves {', '.join(BUILT_IN)} on {address}, announced in {tmp_path / 'registry'}",
         "lbdemo: replica r9 drains (SIGTERM), 0 calls in flight",
         "lbdemo: replica r9 has stopped, after 1 calls",
     ])  # fmt: skip

@@ -25,6 +25,7 @@ from backends.state import StateFolder
 from backends.supervisor import ClusterPlan, FleetSupervisor
 from protos import cluster_pb2, cluster_pb2_grpc
 from tests.support.eventually import aeventually
+from tests.support.services import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,7 +65,7 @@ class ScriptedNursery:
     def serve(self, id: str, address: str = "127.0.0.1:1") -> None:
         pid = next(self._pids)
         self.report("started", id, pid=pid)
-        self.notice("serving", id, address=address, pid=pid, services=["helloworld.Greeter"])
+        self.notice("serving", id, address=address, pid=pid, services=BUILT_IN)
 
     def end(self, id: str, *, code: int = 0, number: int = 0) -> None:
         self.report("exited", id, pid=0, code=code, signal=number)
@@ -125,7 +126,7 @@ async def test_status_joins_the_fleet_with_what_replicas_say_themselves() -> Non
                 ("r1", "SERVING", 100),
                 ("r2", "UNREACHABLE", 101),
             ]
-            assert list(status.services) == ["helloworld.Greeter"]
+            assert list(status.services) == BUILT_IN
 
         await aeventually(joined)
 
@@ -234,7 +235,7 @@ async def test_services_that_no_notice_could_hold_come_from_the_replicas() -> No
 
         async def known() -> None:
             status = await stub.GetStatus(cluster_pb2.GetStatusRequest())
-            assert list(status.services) == ["helloworld.Greeter"]
+            assert list(status.services) == BUILT_IN
 
         await aeventually(known)
 

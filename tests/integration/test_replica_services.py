@@ -21,13 +21,14 @@ from backends.replica import STATS, Replica
 from backends.spec import ReplicaSpec
 from protos import cluster_pb2, cluster_pb2_grpc, helloworld_pb2, helloworld_pb2_grpc
 from tests.support.bytes_method import bytes_method
+from tests.support.services import BUILT_IN
 
 STATUS = health_pb2.HealthCheckResponse
 LISTED = (
     "grpc.channelz.v1.Channelz",
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
-    "helloworld.Greeter",
+    *BUILT_IN,
     "lbdemo.v1.Replica",
 )
 
@@ -43,16 +44,15 @@ async def listed_by(channel: grpc.aio.Channel) -> Any:
 async def test_health_knows_the_server_and_its_service_and_nothing_else() -> None:
     async with Replica(ReplicaSpec(id="r1")) as replica, grpc.aio.insecure_channel(replica.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for name in ("", "helloworld.Greeter"):
+        for name in ("", *BUILT_IN):
             assert (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status == STATUS.SERVING
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await stub.Check(health_pb2.HealthCheckRequest(service="helloworld.Nobody"))
         assert error.value.code() is grpc.StatusCode.NOT_FOUND
         listed = await listed_by(channel)
-        assert {name: response.status for name, response in listed.statuses.items()} == {
-            "": STATUS.SERVING,
-            "helloworld.Greeter": STATUS.SERVING,
-        }
+        assert {name: response.status for name, response in listed.statuses.items()} == dict.fromkeys(
+            ("", *BUILT_IN), STATUS.SERVING
+        )
 
 
 async def test_watch_tells_unknown_names_apart_and_ends_after_the_last_word() -> None:
@@ -113,7 +113,7 @@ async def test_stats_tell_who_it_is_and_what_it_did() -> None:
         await lasting.initial_metadata()
         stats = await own.GetStats(cluster_pb2.GetStatsRequest())
         assert (stats.id, stats.address, stats.health) == ("r1", replica.address, "SERVING")
-        assert (stats.calls, stats.in_flight, list(stats.services)) == (2, 1, ["helloworld.Greeter"])
+        assert (stats.calls, stats.in_flight, list(stats.services)) == (2, 1, BUILT_IN)
         await lasting.done_writing()
         assert await lasting.code() is grpc.StatusCode.OK
         later = await own.GetStats(cluster_pb2.GetStatsRequest())
