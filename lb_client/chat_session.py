@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
@@ -273,7 +274,9 @@ class ChatSession:
         """Look where the room is: after each change of the endpoints, and now and then."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _LOOK_EVERY_S)
+                # Not all at once, of a process or of a room.
+                pause_s = _LOOK_EVERY_S * random.uniform(0.7, 1.1)  # noqa: S311 -- no secret
+                await asyncio.wait_for(self._changed.wait(), pause_s)
             looks = _LOOKS_AFTER_A_CHANGE_S if self._changed.is_set() else (0.0,)
             self._changed.clear()
             for pause_s in looks:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.row import Row
 
-NAMES = ("even", "calls", "changes", "commands", "memory")
+NAMES = ("even", "calls", "changes", "commands", "memory", "chat")
 
 
 def main(args: Sequence[str] | None = None) -> int:
