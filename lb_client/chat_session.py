@@ -93,7 +93,7 @@ class ChatSession:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_EVENTS)
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._leaving = self._is_over = False
         self._acknowledged = asyncio.Event()
         self._stream = _Stream()
         self._pace = _Pace()
@@ -154,10 +154,6 @@ class ChatSession:
         self._leaving = True
         self._stream.goes("")
 
-    @property
-    def _is_over(self) -> bool:
-        return self._life is None or self._life.done()
-
     async def _an_acknowledgement(self) -> None:
         self._acknowledged.clear()
         await self._acknowledged.wait()
@@ -174,6 +170,7 @@ class ChatSession:
             follower.cancel()
             if subscription is not None:
                 subscription.close()
+            self._is_over = True
             self._acknowledged.set()
             if self._events.full():
                 self._events.get_nowait()
@@ -187,6 +184,8 @@ class ChatSession:
             if status is None:  # left, or on the way to where the room is now
                 failures, lost_s = 0, time.monotonic()
                 continue
+            if status.code is grpc.StatusCode.UNIMPLEMENTED:
+                raise ChatError(f"no chat is served there: {_told(status)}")
             if status.code not in _TRY_AGAIN:
                 raise ChatError(_told(status))
             if (welcome_s := self._stream.welcome_s) is not None:

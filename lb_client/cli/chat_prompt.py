@@ -42,7 +42,8 @@ async def converse(session: ChatSession, paper: Paper) -> None:
         await asyncio.wait({listener, asyncio.create_task(session.entered())}, return_when=asyncio.FIRST_COMPLETED)
         with contextlib.suppress(EOFError, KeyboardInterrupt):
             while not listener.done():
-                await _obey(await prompt.prompt_async(), session, paper)
+                for line in (await prompt.prompt_async()).splitlines():  # several, where they were pasted
+                    await _obey(line, session, paper)
     finally:
         session.leave()
         await listener
