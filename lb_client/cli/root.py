@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "call": ("lb_client.cli.call", "Send calls and report how they spread."),
     "stream": ("lb_client.cli.stream", "Hold conversations on streams, and show their messages."),
     "rebalance": ("lb_client.cli.rebalance", "Ask long streams to spread again."),
+    "chat": ("lb_client.cli.chat", "Talk in a room that lives on one replica, and moves with it."),
     "logs": ("lb_client.cli.logs", "Print what the replicas wrote."),
     "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
     "completion": ("lb_client.cli.completion", "Print the shell's completion script."),
