@@ -24,7 +24,7 @@ from resolver.health import grpc_health_check
 from resolver.loop import ControlPlaneLoop
 from resolver.snapshots import SnapshotSource
 from resolver.target import Target, quote_path
-from resolver.xds.resources import AUTHORITY
+from resolver.xds.resources import AUTHORITY, plain_name
 from resolver.xds.server import AdsServer
 from resolver.xds.store import ResourceStore
 
@@ -127,6 +127,20 @@ class Subscription:
         self.close()
 
 
+class Feed(Subscription):
+    """A subscription that also offers the target's endpoints to an xDS client outside of gRPC core: to an Envoy.
+
+    Attributes:
+        socket_path: Where that client finds the ADS service; free again some time after `close`.
+        resource_name: Of the ClusterLoadAssignment to ask for.
+    """
+
+    def __init__(self, plane: ControlPlane, source: str, callback: Callable[[Snapshot], None]) -> None:
+        super().__init__(plane, source, callback)
+        self.socket_path = plane.socket_path
+        self.resource_name = plain_name(source)
+
+
 @dataclass(slots=True)
 class _Source:
     """A running source and who listens to it."""
@@ -227,11 +241,19 @@ class ControlPlane:
         self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]
     ) -> Subscription:
         """Follow a target. With the lock held, from any thread but our own."""
-        source = self._source_key(spec)
-        subscription = Subscription(self, source, callback)
-        self._subscriptions.add(subscription)
-        self._call(lambda: self._follow(spec, source, factory, subscription))
+        subscription = Subscription(self, self._source_key(spec), callback)
+        self._begin(spec, factory, subscription)
         return subscription
+
+    def feed(self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]) -> Feed:
+        """The same, and offer the endpoints to an Envoy."""
+        feed = Feed(self, self._source_key(spec), callback)
+        self._begin(spec, factory, feed)
+        return feed
+
+    def _begin(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
+        self._subscriptions.add(subscription)
+        self._call(lambda: self._follow(spec, factory, subscription))
 
     def review_soon(self) -> None:
         """Look on the loop which leases and subscriptions are over. From any thread."""
@@ -313,8 +335,11 @@ class ControlPlane:
         self._ensure(spec, source, factory)
         self.ads.changed()
 
-    def _follow(self, spec: SourceSpec, source: str, factory: WatcherFactory, subscription: Subscription) -> None:
-        running = self._ensure(spec, source, factory)
+    def _follow(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
+        running = self._ensure(spec, subscription.source, factory)
+        if isinstance(subscription, Feed):
+            self.store.offer_plainly(subscription.source)
+            self.ads.changed()
         running.subscriptions.append(subscription)
         if running.source.latest is not None:
             _tell(subscription, running.source.latest)

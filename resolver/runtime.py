@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver.control_plane import ControlPlane, Lease, SourceSpec, Subscription
+from resolver.control_plane import ControlPlane, Feed, Lease, SourceSpec, Subscription
 from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
 
@@ -67,6 +67,18 @@ def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscri
     factory = _checked_factory(spec.target)
     with _lock:
         return _running().subscribe(spec, factory, callback)
+
+
+def feed(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Feed:
+    """As `subscribe`, and the target's endpoints are offered to an Envoy: from the same watch, by the same ADS service.
+
+    Raises:
+        TargetError: The target cannot be meant.
+        ControlPlaneError: The private socket could not be opened.
+    """
+    factory = _checked_factory(spec.target)
+    with _lock:
+        return _running().feed(spec, factory, callback)
 
 
 def _checked_factory(target: Target) -> WatcherFactory:
