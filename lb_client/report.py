@@ -30,7 +30,9 @@ class Question:
 
     Attributes:
         target: As given, or the running cluster's.
-        via: `client` when this process balances.
+        via: `client` when this process balances, `proxy` when an Envoy does.
+        proxy: Its address; "" without one.
+        proxy_origin: Where that came from, for the page.
         policy: The policy's name.
         requested: Every input, for the report to repeat.
     """
@@ -38,6 +40,8 @@ class Question:
     target: str
     via: str = "client"
     policy: str
+    proxy: str = ""
+    proxy_origin: str = ""
     requested: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,6 +96,7 @@ class Report:
         return {
             "target": self.question.target,
             "via": self.question.via,
+            "proxy": self.question.proxy or None,
             "policy": self.question.policy,
             "requested": dict(self.question.requested),
             "calls": self.calls,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import re
-import socket
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resolver import private_folder
 from resolver.control_plane import ControlPlane, Feed, Lease, SourceSpec, Subscription
 from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
 
-# A unix socket's path has room for 107 bytes, and in a `unix:` address some characters mean something else.
-_PLAIN_PATH = re.compile(r"[\w./+-]{1,70}", re.ASCII)
 _PREFIX = "lbdemo-ads-"
 _SOCKET = "s"
 _EXIT_S = 2.0
@@ -117,26 +113,11 @@ def _socket_path(last: Path | None) -> Path:
     """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
     if last is not None and core_has_xds_clients():
         return last
-    parent = Path(tempfile.gettempdir())
-    if not _PLAIN_PATH.fullmatch(str(parent)):
-        parent = Path("/tmp")  # noqa: S108 -- what is made in it has a random name and is private
-    _sweep(parent)
+    parent = private_folder.parent()
+    private_folder.sweep(parent, _PREFIX, _SOCKET)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     folder.rmdir()  # the control plane makes it again, private, for as long as it runs
     return folder / _SOCKET
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what processes left that were killed: folders of ours whose socket nobody listens on."""
-    for path in parent.glob(f"{_PREFIX}*/{_SOCKET}"):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(0.1)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                if path.parent.stat().st_uid == os.geteuid():
-                    path.unlink()
-                    path.parent.rmdir()
 
 
 def _end_at_exit() -> None:

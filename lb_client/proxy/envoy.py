@@ -18,7 +18,7 @@ from lb_client.proxy.admin import AdminClient
 from lb_client.proxy.binary import find_envoy
 from lb_client.proxy.errors import EnvoyEndedError, NotReadyError, PortTakenError, ProxyError
 from lb_client.proxy.process import EnvoyProcess
-from resolver import runtime
+from resolver import private_folder, runtime
 from resolver.control_plane import SourceSpec
 from resolver.xds.envoy import L4, L7, Bind, bootstrap
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from resolver.model import Snapshot
 
 _PREFIX = "lbdemo-proxy-"
-# A unix socket's path has room for 107 bytes.
-_PLAIN_PATH = re.compile(r"[\w./+-]{1,70}", re.ASCII)
+_ADMIN = "admin"
 _LOOK_S = 0.01
 
 
@@ -96,10 +95,10 @@ class EnvoyProxy:
             folder = _private_folder()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             feed = stack.enter_context(runtime.feed(self._spec, self._told))
-            self.admin = AdminClient(folder / "admin")
+            self.admin = AdminClient(folder / _ADMIN)
             self._process = EnvoyProcess(self._command(envoy, folder, feed), folder / "log", ended=self._on_ended)
-            self._process.start()
             stack.callback(self._process.stop)
+            self._process.start()
             self._wait_until_ready(self._process)
             self._stack = stack.pop_all()
         return self
@@ -148,7 +147,7 @@ class EnvoyProxy:
         config = bootstrap(
             node_id=f"lbdemo-proxy-{os.getpid()}",
             ads_socket=feed.socket_path,
-            admin_socket=folder / "admin",
+            admin_socket=folder / _ADMIN,
             resource_name=feed.resource_name,
             l7=self._binds[L7],
             l4=self._binds[L4],
@@ -198,7 +197,6 @@ def expect_free(bind: Bind) -> None:
 
 
 def _private_folder() -> Path:
-    parent = Path(tempfile.gettempdir())
-    if not _PLAIN_PATH.fullmatch(str(parent)):
-        parent = Path("/tmp")  # noqa: S108 -- what is made in it has a random name and is private
+    parent = private_folder.parent()
+    private_folder.sweep(parent, _PREFIX, _ADMIN)
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))

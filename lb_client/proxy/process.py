@@ -81,10 +81,13 @@ class EnvoyProcess:
         return self._over.wait(timeout_s)
 
     def stop(self, *, kill_after_s: float = KILL_AFTER_S) -> None:
-        """End it, and return when it has ended. No error if it has ended by itself."""
+        """End it, and return when it has ended. No error if it has ended by itself, or was never started."""
+        if self._thread.ident is None:
+            return
+        self._started.wait()
         for number, patience_s in ((signal.SIGTERM, kill_after_s), (signal.SIGKILL, None)):
             self._signal(number)
-            if self._over.wait(patience_s):
+            if self._process is None or self._over.wait(patience_s):
                 break
         self._thread.join()
 
