@@ -1,4 +1,4 @@
-"""How a running `lbdemo proxy` is found: a file in its cluster's state folder that it holds a lock on while it lives."""
+"""How a running `lbdemo proxy` is found: by a file in its cluster's state folder, locked for as long as it lives."""
 
 from __future__ import annotations
 

@@ -65,7 +65,11 @@ class ChannelRing:
 
 def _in_turn(calls: list[Any]) -> Callable[..., Any]:
     turn = itertools.cycle(calls)
-    return lambda *args, **kwargs: next(turn)(*args, **kwargs)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return next(turn)(*args, **kwargs)
+
+    return call
 
 
 def open_ring(way: Way, target: str) -> ChannelRing:

@@ -78,7 +78,7 @@ class ReplicaMeter:
                     cluster_pb2.GetStatsRequest(), timeout=_ANSWER_S
                 )
             except grpc.RpcError as error:
-                code = error.code().name if isinstance(error, grpc.Call) else "no answer"
+                code = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)().name
                 hint = "it is no replica of lbdemo" if code == "UNIMPLEMENTED" else "is it gone?"
                 raise MeterError(f"the replica at {address} does not tell its figures ({code}): {hint}") from None
         return found

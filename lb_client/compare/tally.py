@@ -70,7 +70,7 @@ def counts_text(counts: Iterable[int], most: int = 6) -> str:
 
 
 def spread_text(counts: Mapping[str, int]) -> tuple[str, bool]:
-    """How counts by replica's name are spread, in two words, and whether evenly: `even`, `all on r1`, `uneven`."""
+    """How counts by replica's name are spread, in two words, and whether evenly: `even`, `all r1`, `uneven`."""
     figures = list(counts.values())
     taken = [name for name, figure in counts.items() if figure]
     if not taken:
@@ -78,7 +78,7 @@ def spread_text(counts: Mapping[str, int]) -> tuple[str, bool]:
     if max(figures) - min(figures) <= 1:
         return ("even", True) if len(figures) > 1 else ("the only one", True)
     if len(taken) == 1:
-        return f"all on {taken[0]}", False
+        return f"all {taken[0]}", False
     if len(taken) < len(figures):
         return f"on {len(taken)} of {len(figures)}", False
     return "uneven", False

@@ -37,11 +37,11 @@ class Way:
         return self.through == "direct" and not self.one_replica
 
 
-SINGLE = Way("single", "one connection, one replica", "pick_first", one_replica=True)
+SINGLE = Way("single", "one connection", "pick_first", one_replica=True)
 PICK_FIRST = Way("pick_first", "pick_first", "pick_first")
-ROUND_ROBIN = Way("round_robin", "round_robin, in the client", "round_robin")
-PROXY_L7 = Way("proxy_l7", "proxy, each call (L7)", "round_robin", through="l7")
-PROXY_L4 = Way("proxy_l4", "proxy, connection (L4)", "pick_first", through="l4")
+ROUND_ROBIN = Way("round_robin", "round_robin", "round_robin")
+PROXY_L7 = Way("proxy_l7", "proxy, L7", "round_robin", through="l7")
+PROXY_L4 = Way("proxy_l4", "proxy, L4", "pick_first", through="l4")
 
 
 def all_ways(connections: int) -> tuple[Way, ...]:
@@ -49,5 +49,5 @@ def all_ways(connections: int) -> tuple[Way, ...]:
     ways = (SINGLE, PICK_FIRST, ROUND_ROBIN, PROXY_L7, PROXY_L4)
     if connections == 1:
         return ways
-    many = Way(f"proxy_l4_{connections}", f"proxy, {connections} connections", "pick_first", "l4", connections)
+    many = Way(f"proxy_l4_{connections}", f"proxy, L4 x{connections}", "pick_first", "l4", connections)
     return (*ways, many)

@@ -1,7 +1,7 @@
 """Proxy load balancing: a real Envoy in front of a target's replicas, its endpoints fed by our own ADS service.
 
-    with EnvoyProxy("dir:///run/lbdemo/default/greeter") as proxy:
-        channel = grpc.insecure_channel(proxy.address)  # knows the proxy and nothing else
+with EnvoyProxy("dir:///run/lbdemo/default/greeter") as proxy:
+    channel = grpc.insecure_channel(proxy.address)  # knows the proxy and nothing else
 """
 
 from __future__ import annotations

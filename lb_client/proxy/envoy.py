@@ -1,4 +1,4 @@
-"""A proxy in front of a target's replicas: an Envoy with its bootstrap, its endpoints kept live, its end in good order."""
+"""A proxy in front of a target's replicas: an Envoy with its bootstrap, live endpoints and an end in good order."""
 
 from __future__ import annotations
 

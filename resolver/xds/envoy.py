@@ -1,6 +1,6 @@
 """The bootstrap of an Envoy that takes its endpoints from our ADS service: one pure function. proxy/ runs the Envoy.
 
-Listeners and clusters are in it: nothing of them changes while the Envoy lives. What changes is the assignment, and that
+Listeners and clusters are in it: nothing of them changes while the Envoy lives. What changes is the assignment, which
 comes over ADS, by the code that serves gRPC's own channels. Field names are those of
 https://www.envoyproxy.io/docs/envoy/latest/api-v3/api
 """
@@ -21,6 +21,7 @@ L4 = "l4"
 
 _ADS = "ads"
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
+_CONNECTIONS_MONITOR = "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _NO_LIMIT = 0xFFFFFFFF
 # Streams on one connection: HTTP/2 counts in 31 bits. Envoy's default of 1024 would hold back the next one.
@@ -74,7 +75,7 @@ def bootstrap(*, node_id: str, ads_socket: Path, admin_socket: Path, resource_na
                 {
                     "name": "envoy.resource_monitors.global_downstream_max_connections",
                     "typed_config": {
-                        "@type": f"{_EXTENSIONS}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "@type": f"{_EXTENSIONS}.{_CONNECTIONS_MONITOR}",
                         "max_active_downstream_connections": 1_000_000,
                     },
                 }
