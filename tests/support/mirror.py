@@ -1,4 +1,4 @@
-"""A generic gRPC service that does what a call's metadata asks for and remembers what it saw, to test what lies between."""
+"""A generic gRPC service that does what a call's metadata asks for and remembers what it saw: to test a proxy with."""
 
 from __future__ import annotations
 
