@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resolver import private_folder
-from resolver.control_plane import ControlPlane, Feed, Lease, SourceSpec, Subscription
+from resolver.control_plane import ControlPlane
 from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from resolver.claims import Feed, Lease, SourceSpec, Subscription
     from resolver.model import Snapshot
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory

@@ -19,13 +19,13 @@ from lb_client.proxy.binary import find_envoy
 from lb_client.proxy.errors import EnvoyEndedError, NotReadyError, PortTakenError, ProxyError
 from lb_client.proxy.process import EnvoyProcess
 from resolver import private_folder, runtime
-from resolver.control_plane import SourceSpec
+from resolver.claims import SourceSpec
 from resolver.xds.envoy import L4, L7, Bind, bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resolver.control_plane import Feed
+    from resolver.claims import Feed
     from resolver.model import Snapshot
 
 _PREFIX = "lbdemo-proxy-"
