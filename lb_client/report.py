@@ -96,7 +96,6 @@ class Report:
         return {
             "target": self.question.target,
             "via": self.question.via,
-            "proxy": self.question.proxy or None,
             "policy": self.question.policy,
             "requested": dict(self.question.requested),
             "calls": self.calls,
@@ -135,6 +134,7 @@ class Report:
             "unsent": self.run.unsent,
             "abandoned": self.run.abandoned,
             "interrupted": self.run.stopped,
+            "proxy": self.question.proxy or None,
             "answer": self.answer,
         }
 
