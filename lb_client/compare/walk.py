@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -53,11 +54,16 @@ class Walk:
         Raises:
             WalkError: A client could not call at all.
             MeterError: A replica does not tell its figures.
+            EnvoyEndedError: Envoy ended meanwhile.
         """
         walked = []
         for number, way in enumerate(ways):
             told(way, number)
-            walked.append(self._walk(way))
+            try:
+                walked.append(self._walk(way))
+            except OSError:
+                self._proxy.wait(_END_S)  # what does not answer has ended, or is about to
+                raise
         return Comparison(
             target=self._proxy.target,
             envoy=self._proxy.admin.version(),
@@ -83,7 +89,8 @@ class Walk:
         return Walked(way=way, calls=calls, streams=streams, connections=connections)
 
     def _errand(self) -> dict[str, Any]:
-        return {key: self._requested[key] for key in ("count", "concurrency", "streams", "messages", "deadline_s")}
+        load = {key: self._requested[key] for key in ("count", "concurrency", "streams", "messages", "deadline_s")}
+        return {**load, "parent": os.getpid()}
 
     def _entrance(self, way: Way) -> str:
         """What the client is told to call."""

@@ -19,6 +19,7 @@ from lb_client.compare.channels import ChannelRing, open_ring
 from lb_client.compare.streams import converse, open_stream
 from lb_client.compare.ways import Way
 from lb_client.driver import Load
+from lb_client.leash import die_with
 from lb_client.measurement import Measurement
 from lb_client.membership import Member, Membership
 from lb_client.report import Question, latency_ms
@@ -45,6 +46,7 @@ class Errand:
         streams: Streams at once.
         messages: On each stream.
         deadline_s: Of each call and of each stream.
+        parent: The process that it works for, and ends with.
     """
 
     way: Way
@@ -55,6 +57,7 @@ class Errand:
     streams: int
     messages: int
     deadline_s: float
+    parent: int
 
     def to_json(self) -> str:
         """For the process's command line."""
@@ -84,6 +87,7 @@ class _ToldOnce(MembershipTracker):
 def main() -> None:
     """Walk."""
     errand = Errand.from_json(sys.argv[1])
+    die_with(errand.parent)
     with asyncio.Runner() as runner:
         runner.run(_walk(errand))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tests.support.command import lbdemo, start_lbdemo, status
@@ -82,6 +83,29 @@ def test_ctrl_c_ends_it_and_leaves_nothing() -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err.strip()) == (130, "", "lbdemo: interrupted")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_envoy_that_dies_meanwhile_is_one_line() -> None:
+    process = start_lbdemo("compare", "--count", "2000")
+    eventually(_some_calls, within_s=20)
+    (envoy,) = (child for child in psutil.Process(process.pid).children() if child.exe().endswith("/envoy/_bin/envoy"))
+    envoy.kill()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (1, "", "lbdemo: Envoy has ended, by SIGKILL\n")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_no_client_outlives_a_comparison_that_was_killed() -> None:
+    process = start_lbdemo("compare", "--count", "100000")
+    eventually(_some_calls, within_s=20)
+    children = psutil.Process(process.pid).children()
+    process.kill()
+    process.communicate(timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert len(children) == 2
+    assert not alive
+    lbdemo("call", "--via", "proxy", "--count", "1", ok=True)  # which sweeps up the killed one's folders
 
 
 def test_a_cluster_with_a_service_of_its_own_is_one_line(tmp_path: Any) -> None:
