@@ -54,15 +54,14 @@ def command(
     try:
         with EnvoyProxy(whom, port=port, l4_port=l4_port, host=host, workers=workers) as proxy:
             with _told(proxy, None if target is not None else cluster):
-                _say_serving(proxy, cluster, target, time.monotonic() - began_s, as_json=as_json)
-                _log_changes()
                 try:
+                    _say_serving(proxy, cluster, target, time.monotonic() - began_s, as_json=as_json)
+                    _log_changes()
                     proxy.wait()
                 except KeyboardInterrupt:
                     click.echo("draining; Ctrl-C again to end at once", err=True)
-            proxy.drain(DRAIN_S)
-    except KeyboardInterrupt:
-        return  # the second one
+            with contextlib.suppress(KeyboardInterrupt):  # the second one
+                proxy.drain(DRAIN_S)
     except (ProxyError, ResolverError) as error:
         raise Failure(str(error)) from None
     finally:
