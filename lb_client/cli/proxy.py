@@ -46,6 +46,8 @@ def command(
     """
     whom = _target(target, cluster)
     _check_host(host)
+    if port and port == l4_port:
+        raise click.UsageError(f"--port and --l4-port are both {port}: they need two.")
     from lb_client.proxy import EnvoyProxy, ProxyError  # noqa: PLC0415 -- brings gRPC, and help needs none
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
 

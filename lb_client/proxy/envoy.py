@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -49,6 +50,10 @@ class EnvoyProxy:
         timeout_s: The longest that it may take until it listens.
         ended: Called on a thread of ours when Envoy has ended, whoever ended it.
 
+    Raises:
+        TargetError: The target is malformed.
+        ValueError: The two ports are one.
+
     Attributes:
         target: As given.
         address: `host:port` where each call is balanced; in the block.
@@ -68,6 +73,8 @@ class EnvoyProxy:
         timeout_s: float = 10.0,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
+        if port and port == l4_port:
+            raise ValueError(f"port and l4_port are both {port}: two listeners need two ports")
         self.target = target
         self.address = ""
         self.l4_address = ""
@@ -183,17 +190,17 @@ def expect_free(bind: Bind) -> None:
     Raises:
         PortTakenError: It cannot be had.
     """
-    if not bind.port:
-        return
     family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind.host, bind.port))
         except OSError as error:
-            raise PortTakenError(
-                f"{bind.host}:{bind.port} cannot be had ({error.strerror}): choose another port, or 0 for a free one"
-            ) from None
+            where = f"[{bind.host}]:{bind.port}" if ":" in bind.host else f"{bind.host}:{bind.port}"
+            advice = "choose another port, or 0 for a free one"
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                advice = "choose an address of this machine"
+            raise PortTakenError(f"{where} cannot be had ({error.strerror}): {advice}") from None
 
 
 def _private_folder() -> Path:

@@ -21,7 +21,7 @@ class EnvoyMissingError(ProxyError):
 
 
 class PortTakenError(ProxyError):
-    """Somebody else listens where the proxy should."""
+    """The proxy cannot listen where it should: most often, because somebody else does."""
 
 
 class NotReadyError(ProxyError):

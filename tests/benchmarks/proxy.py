@@ -28,6 +28,7 @@ _SIDES = ("channel", "Envoy")
 _REPLICAS = 3
 _CALLS = {1: 150, 64: 1920}
 _LINGER_S = 0.2
+_PAUSE_S = 0.15
 _AS_FAST = Bound(high=0.65)
 _AS_CHEAP = Bound(high=0.8)
 _SOON = Bound(high=25)
@@ -100,18 +101,25 @@ def _changes(scale: Scale, folder: Path) -> Iterator[Row]:
         processes.Worker("follower", "bare", "aio", proxy.address, "1") as through,
     ):
         lives = changing.ask(lives=count, linger_s=_LINGER_S, seed=scale.seed)["changes"]
+        flips = changing.ask(flips=count, pause_s=_PAUSE_S, seed=scale.seed)["changes"]
         logs = {"channel": channel.ask(), "Envoy": through.ask()}
     joined: dict[str, list[float]] = {}
     left: dict[str, list[float]] = {}
+    off: dict[str, list[float]] = {}
     for side, log in logs.items():
         calls = log["by_replica"]
         first = [first_answer_after(life["announced_s"], calls.get(life["id"], ())) for life in lives]
         joined[side] = [delay_s * 1000 for delay_s in first if delay_s is not None]
         left[side] = [last_answer_after(life["ended_s"], calls.get(life["id"], ())) * 1000 for life in lives]
+        calls_of_flip = calls.get("flip", ())
+        off[side] = [
+            last_answer_after(flip["ended_s"], calls_of_flip, until_s=flip["begun_s"]) * 1000 for flip in flips
+        ]
     inputs = {"changes": count, "concurrency": "1 each", "other replicas": 1}
     failed = ", ".join(f"{log['failed']} of {log['calls']} calls failed ({side})" for side, log in logs.items())
     yield _change("registry write → first call on the new replica", joined, inputs, failed)
     yield _change("drain → last call on it", left, inputs | {"linger_s": _LINGER_S})
+    yield _change("NOT_SERVING, record stays → last call on it", off, inputs | {"pause_s": _PAUSE_S})
 
 
 def _change(what: str, delays_ms: Mapping[str, list[float]], inputs: Mapping[str, object], note: str = "") -> Row:

@@ -263,6 +263,8 @@ def test_without_the_wheel_one_line_says_what_to_install(args: list[str], tmp_pa
         (["call", "--via", "proxy", "--policy", "pick_first"], "--policy is the client's"),
         (["proxy", "--target", "static:127.0.0.1:1", "--host", "nonsense"], "--host 'nonsense' is no IP address"),
         (["proxy", "--port", "70000"], "70000"),
+        (["proxy", "--target", "static:127.0.0.1:1", "--port", "5", "--l4-port", "5"], "are both 5"),
+        (["proxy", "--target", "static:127.0.0.1:1", "--host", "203.0.113.7"], "choose an address of this machine"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(args: list[str], line: str) -> None:
