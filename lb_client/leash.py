@@ -11,13 +11,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies: when the *thread* ends that started it, to be exact.
+    """Have the kernel send SIGTERM when the parent dies: to be exact, when the *thread* ends that started this process.
 
     Args:
         parent: The parent's process; one that is gone already is followed at once.
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGTERM)

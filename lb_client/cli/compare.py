@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lb_client.compare.result import Comparison
-    from lb_client.compare.ways import Way
     from lb_client.proxy import EnvoyProxy
 
 _NEEDED = {"helloworld.Greeter", "lbdemo.v1.Conversation"}
@@ -79,8 +78,9 @@ def command(
 
 
 def _compare(target: str, cluster: str, requested: dict[str, Any]) -> Comparison:
+    from lb_client.compare.client import WalkError  # noqa: PLC0415 -- help needs none of it
     from lb_client.compare.meters import MeterError, ReplicaMeter  # noqa: PLC0415 -- brings gRPC: help needs none of it
-    from lb_client.compare.walk import Walk, WalkError  # noqa: PLC0415 -- the same
+    from lb_client.compare.walk import Walk  # noqa: PLC0415 -- the same
     from lb_client.compare.ways import all_ways  # noqa: PLC0415 -- the same
     from lb_client.proxy import EnvoyProxy, ProxyError  # noqa: PLC0415 -- the same
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
@@ -89,7 +89,7 @@ def _compare(target: str, cluster: str, requested: dict[str, Any]) -> Comparison
     try:
         with EnvoyProxy(target) as proxy:
             replicas = _replicas(proxy, cluster)
-            with ReplicaMeter(replicas) as meter, _progress(len(ways)) as told:
+            with ReplicaMeter(replicas) as meter, _progress() as told:
                 missing = _NEEDED - meter.services()
                 if missing:
                     raise Failure(
@@ -111,19 +111,19 @@ def _replicas(proxy: EnvoyProxy, cluster: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[Way, int], None]]:
-    """Tells on a terminal which way is being walked."""
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """Tells on a terminal what is being done."""
     if not sys.stderr.isatty():
-        yield lambda _way, _number: None
+        yield lambda _text, _part: None
         return
     from lb_client.cli.call_screen import Screen  # noqa: PLC0415 -- only a terminal pays for it
     from lb_client.paper import GREEN  # noqa: PLC0415 -- the same
 
     with Screen(sys.stderr) as screen:
 
-        def told(way: Way, number: int) -> None:
+        def told(text: str, part: float) -> None:
             paper = screen.paper
-            screen.draw([f" {paper.paint(paper.bar(number / total, 24), GREEN)} {number + 1} of {total}  {way.title}"])
+            screen.draw([f" {paper.paint(paper.bar(part, 24), GREEN)} {part:4.0%}  {text}"])
 
         yield told
 

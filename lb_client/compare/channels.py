@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,13 @@ class ChannelRing:
     def stream_stream(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Likewise."""
         return _in_turn([each.channel.stream_stream(*args, **kwargs) for each in self._channels])
+
+    async def connect(self, timeout_s: float) -> None:
+        """Connect each channel; one that is not connected in time is left as it is."""
+        waiting = [asyncio.ensure_future(each.channel.channel_ready()) for each in self._channels]
+        _, late = await asyncio.wait(waiting, timeout=timeout_s)
+        for each in late:
+            each.cancel()
 
     def connections(self) -> dict[str, int]:
         """How many connections are open, by the address that they were made to."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from lb_client.driver import ADDRESS_KEY, REPLICA_KEY
+from lb_client.driver import ADDRESS_KEY
 from lb_client.stats import LatencyHistogram
 from protos import conversation_pb2
 
@@ -35,7 +35,6 @@ class StreamTally:
 
     streams: dict[str, int] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
     failed: int = 0
     failures: list[str] = field(default_factory=list)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
@@ -84,7 +83,6 @@ async def _talk(
     code = await call.code()
     trailing = await call.trailing_metadata() or {}
     address = str(trailing.get(ADDRESS_KEY) or "")
-    tally.names[address] = str(trailing.get(REPLICA_KEY) or address)
     tally.streams[address] = tally.streams.get(address, 0) + 1
     tally.messages[address] = tally.messages.get(address, 0) + answered
     if code is not grpc.StatusCode.OK:

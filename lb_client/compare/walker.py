@@ -1,4 +1,4 @@
-"""A process that walks one way: warms up, sends the calls, then the streams, and tells what its side has seen of each.
+"""A process that walks one way: warms up, then sends calls and streams as it is told, and says what its side has seen.
 
 One JSON object a line: what to do on standard input, what came of it on standard output. It ends when its input does.
 A process for each way: what the client's CPU did belongs to that way, and no two ways share a connection.
@@ -7,10 +7,12 @@ A process for each way: what the client's CPU did belongs to that way, and no tw
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import json
 import resource
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -18,12 +20,14 @@ from typing import TYPE_CHECKING, Any, cast
 from lb_client.compare.channels import ChannelRing, open_ring
 from lb_client.compare.streams import converse, open_stream
 from lb_client.compare.ways import Way
-from lb_client.driver import Load
+from lb_client.driver import CallDriver, Load
 from lb_client.leash import die_with
-from lb_client.measurement import Measurement
 from lb_client.membership import Member, Membership
-from lb_client.report import Question, latency_ms
-from lb_client.tracking import MembershipTracker, SnapshotTracker
+from lb_client.records import CallRecorder
+from lb_client.report import latency_ms
+from lb_client.rows import NOBODY
+from lb_client.stats import LatencyHistogram
+from lb_client.warmup import warm_up
 from protos import helloworld_pb2
 
 if TYPE_CHECKING:
@@ -35,16 +39,12 @@ _WARM_UP_S = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Errand:
-    """What a walker is told.
+    """What a walker is told at first.
 
     Attributes:
         way: Which way.
         target: Where it begins: a target of ours, or `host:port`.
         replicas: Name by address of everybody who may answer.
-        count: Unary calls.
-        concurrency: Calls in flight.
-        streams: Streams at once.
-        messages: On each stream.
         deadline_s: Of each call and of each stream.
         parent: The process that it works for, and ends with.
     """
@@ -52,10 +52,6 @@ class Errand:
     way: Way
     target: str
     replicas: dict[str, str]
-    count: int
-    concurrency: int
-    streams: int
-    messages: int
     deadline_s: float
     parent: int
 
@@ -70,106 +66,107 @@ class Errand:
         return cls(**{**told, "way": Way(**told["way"])})
 
 
-class _ToldOnce(MembershipTracker):
-    """Knows who may get calls from the beginning, and hears of no change."""
-
-    knows_registry = True
-
-    def __init__(self, members: dict[str, str]) -> None:
-        super().__init__()
-        self.accept(Membership(time.monotonic(), tuple(sorted(Member(a, name) for a, name in members.items()))))
-
-    async def first(self, timeout_s: float) -> Membership | None:  # noqa: ARG002 -- there is nothing to wait for
-        """What was told."""
-        return self.now
-
-
 def main() -> None:
     """Walk."""
     errand = Errand.from_json(sys.argv[1])
     die_with(errand.parent)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, contextlib.suppress(asyncio.CancelledError):
         runner.run(_walk(errand))
 
 
 async def _walk(errand: Errand) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        # In good order also then: a channel of ours has a private folder.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     ring = open_ring(errand.way, errand.target)
-    tracker = SnapshotTracker(errand.target) if errand.way.is_live else _ToldOnce(_expected(errand))
     try:
-        measurement = _measurement(errand, ring, tracker)
-        warm_up = await measurement.warm_up(_WARM_UP_S)
-        _say(ready=not warm_up.reason, reason=warm_up.reason)
+        reason = await _warm_up(errand, ring)
+        _say(ready=not reason, reason=reason, connections=ring.connections())
         gc.freeze()
+        walker = _Walker(errand, ring)
         while order := await asyncio.to_thread(sys.stdin.readline):
             told = json.loads(order)
-            if told["do"] == "calls":
-                await _calls(measurement, ring)
+            if told.pop("do") == "calls":
+                _say(**await walker.calls(**told))
             else:
-                await _streams(errand, ring)
+                _say(**await walker.streams(**told))
     finally:
-        tracker.close()
         await ring.close()
 
 
-def _expected(errand: Errand) -> dict[str, str]:
-    """Whom the calls can reach: one replica where the channel knows one."""
-    if errand.way.one_replica:
-        return {errand.target: errand.replicas.get(errand.target, "")}
-    return errand.replicas
-
-
-def _measurement(errand: Errand, ring: ChannelRing, tracker: MembershipTracker) -> Measurement:
+async def _warm_up(errand: Errand, ring: ChannelRing) -> str:
+    """Connect everything; why not a single call can be sent, "" when one can."""
     way = errand.way
-    return Measurement(
-        # It uses what a ring has of a channel.
-        cast("grpc.aio.Channel", ring),
+    # Whom the calls can reach: one replica where the channel knows one.
+    expected = {errand.target: ""} if way.one_replica else errand.replicas
+    members = Membership(time.monotonic(), tuple(sorted(Member(address, name) for address, name in expected.items())))
+    warm = await warm_up(
+        _as_channel(ring),
+        timeout_s=_WARM_UP_S,
+        picks_one=way.policy == "pick_first" and way.connections == 1,
         # Behind a proxy the connections say nothing of the replicas; their answers do.
         view=ring.view if way.through == "direct" else None,
-        tracker=tracker,
-        question=Question(target=errand.target, via="client" if way.hops == 1 else "proxy", policy=way.policy),
-        method=_GREET,
-        request=helloworld_pb2.HelloRequest(name="world").SerializeToString(),
-        load=Load(count=errand.count, concurrency=errand.concurrency, deadline_s=errand.deadline_s),
+        membership=lambda: members,
     )
+    if not warm.reason:
+        await ring.connect(_WARM_UP_S)
+    return warm.reason
 
 
-async def _calls(measurement: Measurement, ring: ChannelRing) -> None:
-    cpu_s = _cpu_s()
-    await measurement.run()
-    cpu_s = _cpu_s() - cpu_s
-    report = measurement.report()
-    _say(
-        by_address={row.address: row.calls for row in report.rows.known if row.calls},
-        lost=report.rows.lost.calls if report.rows.lost else 0,
-        calls=report.calls,
-        failed=report.failed,
-        failures=[f"{status} ({details})" for status, details, _ in report.failures[:3]],
-        elapsed_s=report.run.elapsed_s,
-        latency_ms=latency_ms(report.latency),
-        verdict=report.verdict.sentence,
-        cpu_s=cpu_s,
-        connections=ring.connections(),
-    )
+class _Walker:
+    def __init__(self, errand: Errand, ring: ChannelRing) -> None:
+        self._errand = errand
+        self._ring = ring
+        self._latency = LatencyHistogram()
+
+    async def calls(self, *, count: int, concurrency: int) -> dict[str, Any]:
+        """Send so many; what came of these, and the latency of all so far."""
+        recorder = CallRecorder()
+        request = helloworld_pb2.HelloRequest(name="world").SerializeToString()
+        load = Load(count=count, concurrency=concurrency, deadline_s=self._errand.deadline_s)
+        cpu_s = _cpu_s()
+        run = await CallDriver(_as_channel(self._ring), _GREET, request, recorder, load).run()
+        cpu_s = _cpu_s() - cpu_s
+        self._latency.merge(recorder.latency)
+        by_address = {address: tally.calls for (_, address), tally in recorder.backends.items() if address != NOBODY[1]}
+        return {
+            "by_address": by_address,
+            "lost": recorder.calls - sum(by_address.values()),
+            "done": recorder.calls,
+            "failed": recorder.failed,
+            "failures": [f"{status} ({details})" for status, details in recorder.failures][:3],
+            "elapsed_s": run.elapsed_s,
+            "latency_ms": latency_ms(self._latency),
+            "cpu_s": cpu_s,
+        }
+
+    async def streams(self, *, streams: int, messages: int) -> dict[str, Any]:
+        """Hold so many conversations at once; what came of them."""
+        cpu_s = _cpu_s()
+        tally = await converse(
+            open_stream(self._ring),
+            streams=streams,
+            messages=messages,
+            deadline_s=self._errand.deadline_s,
+            name=f"compare-{self._errand.way.key}",
+        )
+        return {
+            "by_address": {address: number for address, number in tally.streams.items() if address},
+            "lost": tally.streams.get("", 0),
+            "done": sum(tally.messages.values()),
+            "messages": tally.messages,
+            "failed": tally.failed,
+            "failures": tally.failures,
+            "elapsed_s": tally.elapsed_s,
+            "latency_ms": latency_ms(tally.latency),
+            "cpu_s": _cpu_s() - cpu_s,
+        }
 
 
-async def _streams(errand: Errand, ring: ChannelRing) -> None:
-    cpu_s = _cpu_s()
-    tally = await converse(
-        open_stream(ring),
-        streams=errand.streams,
-        messages=errand.messages,
-        deadline_s=errand.deadline_s,
-        name=f"compare-{errand.way.key}",
-    )
-    _say(
-        by_address=tally.streams,
-        messages=tally.messages,
-        failed=tally.failed,
-        failures=tally.failures,
-        elapsed_s=tally.elapsed_s,
-        latency_ms=latency_ms(tally.latency),
-        cpu_s=_cpu_s() - cpu_s,
-    )
+def _as_channel(ring: ChannelRing) -> grpc.aio.Channel:
+    """A ring has what a driver and a warm-up use of a channel."""
+    return cast("grpc.aio.Channel", ring)
 
 
 def _cpu_s() -> float:

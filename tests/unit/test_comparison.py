@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lb_client.compare.page import page_of
+from lb_client.compare.parts import Part, phase_of, shares
 from lb_client.compare.result import Comparison, Phase, Walked
 from lb_client.compare.tally import Tally, counts_text, differences, growth, spread_text
 from lb_client.compare.ways import Way, all_ways
@@ -74,6 +75,53 @@ def comparison() -> Comparison:
             walked(l4, ALL_ON_ONE, p50=0.6, envoy_us=50),
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "concurrency", "expected"),
+    [
+        (600, 1, (100,) * 6),
+        (601, 1, (101, *(100,) * 5)),
+        (100, 1, (50, 50)),
+        (99, 1, (99,)),
+        (1, 1, (1,)),
+        (600, 64, (600,)),
+        (6000, 64, (1000,) * 6),
+    ],
+)
+def test_calls_are_sent_in_rounds_none_too_small(count: int, concurrency: int, expected: tuple[int, ...]) -> None:
+    assert shares(count, concurrency) == expected
+
+
+def test_rounds_add_up() -> None:
+    def part(calls: dict[str, int], **more: Any) -> Part:
+        answer = {
+            "by_address": calls,
+            "lost": 1,
+            "done": sum(calls.values()) + 1,
+            "failed": 1,
+            "failures": ["UNAVAILABLE (gone)"],
+            "elapsed_s": 0.5,
+            "latency_ms": {"p50": more["p50"]},
+            "cpu_s": 0.1,
+        }
+        return Part(answer=answer, replicas=calls, messages={}, envoy=calls, proxy_cpu_s=0.25)
+
+    rounds = [part({"h:1": 2, "h:2": 1}, p50=1.0), part({"h:1": 1, "h:3": 2}, p50=2.0)]
+    beside = (Tally("the client", "connection", {"": 1}),)
+    l7 = phase_of(rounds, all_ways(1)[3], "call", (beside,))
+    assert l7.by_address == {"h:1": 3, "h:2": 1, "h:3": 2}
+    assert (l7.done, l7.failed, l7.failures) == (8, 2, ("UNAVAILABLE (gone)",))
+    assert (l7.elapsed_s, l7.client_cpu_s, l7.proxy_cpu_s) == (1.0, 0.2, 0.5)
+    assert l7.latency_ms == {"p50": 2.0}
+    assert l7.rate_per_s == 8.0
+    assert [[(tally.who, tally.total) for tally in group] for group in l7.tallies] == [
+        [("the client", 8), ("the replicas", 6), ("Envoy", 6)],
+        [("the client", 1)],
+    ]
+    client = phase_of(rounds, all_ways(1)[2], "call")
+    assert client.proxy_cpu_s is None
+    assert [tally.who for tally in client.tallies[0]] == ["the client", "the replicas"]
 
 
 def test_growth_is_what_was_added_and_a_counter_that_began_anew_counts_from_zero() -> None:
