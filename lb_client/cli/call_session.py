@@ -8,7 +8,7 @@ import gc
 import logging
 import selectors
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -21,9 +21,10 @@ from lb_client.phrases import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
     from lb_client.measurement import Measurement
-    from lb_client.report import Report
+    from lb_client.report import Question, Report
 
 GRACE_S = 1.0
 """How long calls in flight may still take after Ctrl-C."""
@@ -39,6 +40,8 @@ class Plan:
         target: Whom to call.
         ours: Whether the target is one for lb_client's resolvers.
         policy: Its name.
+        proxied: Whether an Envoy balances instead of this client.
+        cluster: Whose proxy to use; None for a target that was given.
         load: How many, how fast.
         prepared: Method and request; None when they are to be looked up by `method` and `data`.
         method: `package.Service/Method`.
@@ -52,6 +55,8 @@ class Plan:
     target: str
     ours: bool
     policy: str
+    proxied: bool
+    cluster: str | None
     load: Load
     prepared: Prepared | None
     method: str
@@ -78,10 +83,19 @@ def carry_out(plan: Plan) -> Report:
 
 
 def _run(plan: Plan) -> Report:
+    if not plan.proxied:
+        return _run_through(plan, None)
+    from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- only who asks for a proxy pays
+
+    with proxy_for(plan.target, plan.cluster) as proxy:
+        return _run_through(plan, proxy)
+
+
+def _run_through(plan: Plan, proxy: Proxy | None) -> Report:
     # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
     # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        return runner.run(_session(plan))
+        return runner.run(_session(plan, proxy))
 
 
 class Warnings(logging.Handler):
@@ -112,14 +126,22 @@ class Warnings(logging.Handler):
             click.echo(f"lbdemo: {printable(line)}", err=True)
 
 
-async def _session(plan: Plan) -> Report:
-    async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
-        return await _measure(plan, target)
+async def _session(plan: Plan, proxy: Proxy | None) -> Report:
+    from lb_client.report import Question  # noqa: PLC0415 -- brings gRPC: help needs none of it
+
+    question = Question(target=plan.target, policy=plan.policy, requested=plan.requested)
+    if proxy is None:
+        async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+            return await _measure(plan, target, question)
+    from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
+
+    question = replace(question, via="proxy", proxy=proxy.address, proxy_origin=proxy.origin)
+    async with open_through(proxy.address, plan.target) as target:
+        return await _measure(plan, target, question)
 
 
-async def _measure(plan: Plan, target: OpenTarget) -> Report:
+async def _measure(plan: Plan, target: OpenTarget, question: Question) -> Report:
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
-    from lb_client.report import Question  # noqa: PLC0415 -- the same
 
     prepared = plan.prepared
     if prepared is None:
@@ -131,7 +153,7 @@ async def _measure(plan: Plan, target: OpenTarget) -> Report:
         target.channel,
         view=target.view,
         tracker=target.tracker,
-        question=Question(target=plan.target, policy=plan.policy, requested=plan.requested),
+        question=question,
         method=prepared.path,
         request=prepared.request,
         load=plan.load,

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stream": ("lb_client.cli.stream", "Hold conversations on streams, and show their messages."),
     "rebalance": ("lb_client.cli.rebalance", "Ask long streams to spread again."),
     "chat": ("lb_client.cli.chat", "Talk in a room that lives on one replica, and moves with it."),
+    "proxy": ("lb_client.cli.proxy", "Run a real Envoy in front of the replicas."),
+    "compare": ("lb_client.cli.compare", "Compare client-side and proxy load balancing, in one table."),
     "logs": ("lb_client.cli.logs", "Print what the replicas wrote."),
     "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
     "completion": ("lb_client.cli.completion", "Print the shell's completion script."),

@@ -84,7 +84,7 @@ async def _latencies(members: list[Member], lines: int, per_s: float) -> list[li
     for _ in range(lines):
         said_s = time.monotonic()
         line = await speaker.session.say("x" * 40)
-        await _until(lambda line=line: all(line in other.heard_s for other in others))  # type: ignore[misc]
+        await _until(lambda line=line: all(line in other.heard_s for other in others))
         waited.append([other.heard_s[line] - said_s for other in others])
         await asyncio.sleep(max(0.0, said_s + 1 / per_s - time.monotonic()))
     return waited
