@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from lb_client.chat_memory import Event
-    from resolver.control_plane import Subscription
+    from resolver.claims import Subscription
 
     _Join = grpc.aio.StreamStreamCall[chat_pb2.FromMember, chat_pb2.ToMember]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from lb_client.chat_session import ChatSession
-    from resolver.control_plane import Subscription
+    from resolver.claims import Subscription
 
 MAX_HISTORY = 100
 

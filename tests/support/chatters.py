@@ -18,7 +18,7 @@ from tests.support.eventually import aeventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from resolver.control_plane import Subscription
+    from resolver.claims import Subscription
 
 
 class Person:
