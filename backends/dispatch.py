@@ -52,16 +52,18 @@ class Dispatch(grpc.GenericRpcHandler):
         # What was wrapped: a retried call is answered by the same, wrapped anew with one more pair of metadata.
         self._wrap: dict[str, Callable[[Identity], Handler]] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
-        self._lazy: dict[str, Callable[[], Handlers]] = {}
+        self._lazy: dict[str, Callable[[], None]] = {}
 
     def add(self, service: str, handlers: Handlers, *, counted: bool = False, at_once: bool = True) -> None:
         """Serve the methods of `service`, full name; `at_once` as in `identity.identified`."""
         for method, handler in handlers.items():
             self._enter(f"/{service}/{method}", handler, self.counters if counted else self._uncounted, at_once=at_once)
 
-    def add_lazy(self, service: str, build: Callable[[], Handlers]) -> None:
+    def add_lazy(
+        self, service: str, build: Callable[[], Handlers], *, counted: bool = False, at_once: bool = True
+    ) -> None:
         """Serve `service` with what `build` returns at its first call."""
-        self._lazy[service] = build
+        self._lazy[service] = lambda: self.add(service, build(), counted=counted, at_once=at_once)
 
     def add_generic(self, handler: grpc.GenericRpcHandler) -> None:
         """Ask `handler` for methods that the table does not know. Calls that it takes are counted."""
@@ -79,7 +81,7 @@ class Dispatch(grpc.GenericRpcHandler):
     def _late(self, path: str, details: grpc.HandlerCallDetails) -> Handler:
         service = path[1:].rpartition("/")[0]
         if build := self._lazy.pop(service, None):
-            self.add(service, build())
+            build()
             if path in self._handlers:
                 return self._handlers[path]
         for generic in self._generic:
@@ -128,6 +130,24 @@ class Dispatch(grpc.GenericRpcHandler):
         )
 
 
+class Collector:
+    """Takes what a generated `add_…Servicer_to_server` registers.
+
+    Attributes:
+        handlers: By method.
+    """
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Handler] = {}
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """What such a function calls first; the same handlers come again."""
+
+    def add_registered_method_handlers(self, _service: str, method_handlers: Handlers) -> None:
+        """What it calls in addition."""
+        self.handlers.update(method_handlers)
+
+
 class Registrar(grpc.aio.Server):
     """The server that a user's function gets: it registers servicers on it, everything else is the replica's.
 
@@ -161,6 +181,17 @@ class Registrar(grpc.aio.Server):
         """What newer generated functions call in addition; these come before generic handlers."""
         if self._take(service_name):
             self._dispatch.add(service_name, method_handlers, counted=True, at_once=self._at_once)
+
+    def add_lazy(self, service: str, add: Callable[[Collector], None]) -> None:
+        """Serve `service` with what `add` registers on the server it is given, at its first call."""
+
+        def build() -> Handlers:
+            collector = Collector()
+            add(collector)
+            return collector.handlers
+
+        if self._take(service):
+            self._dispatch.add_lazy(service, build, counted=True, at_once=self._at_once)
 
     def _take(self, service: str) -> bool:
         if service in self._reserved:

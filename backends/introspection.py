@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from backends.dispatch import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    import grpc
 
     from backends.dispatch import Dispatch, Handlers
 
@@ -17,19 +17,6 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 
-class _Collector:
-    """Takes what a generated `add_…Servicer_to_server` registers."""
-
-    def __init__(self) -> None:
-        self.handlers: dict[str, Any] = {}
-
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        pass
-
-    def add_registered_method_handlers(self, _service: str, method_handlers: Handlers) -> None:
-        self.handlers.update(method_handlers)
-
-
 def add(dispatch: Dispatch, services: Callable[[], Iterable[str]]) -> None:
     """Serve both on `dispatch`; `services` gives the full names that reflection lists."""
 
@@ -37,7 +24,7 @@ def add(dispatch: Dispatch, services: Callable[[], Iterable[str]]) -> None:
         from grpc_channelz.v1 import channelz_pb2  # noqa: F401, PLC0415 -- its descriptors: it is listed; and see above
         from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # noqa: PLC0415 -- see above
 
-        collector = _Collector()
+        collector = Collector()
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
             reflection.aio.ReflectionServicer(services()), collector
         )
@@ -46,7 +33,7 @@ def add(dispatch: Dispatch, services: Callable[[], Iterable[str]]) -> None:
     def channelz() -> Handlers:
         from grpc_channelz.v1 import channelz, channelz_pb2_grpc  # noqa: PLC0415 -- see above
 
-        collector = _Collector()
+        collector = Collector()
         channelz_pb2_grpc.add_ChannelzServicer_to_server(channelz.aio.ChannelzServicer(), collector)
         return collector.handlers
 

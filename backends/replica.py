@@ -146,7 +146,11 @@ class Replica:
             self._rebalance, cluster_pb2.RebalanceRequest.FromString, cluster_pb2.RebalanceReply.SerializeToString
         )
         self._dispatch.add(STATS, {"GetStats": stats, "Rebalance": rebalance})
-        introspection.add(self._dispatch, lambda: (*self.services, *_OWN))
+        introspection.add(self._dispatch, self._described)
+
+    def _described(self) -> tuple[str, ...]:
+        builtin.import_messages()
+        return (*self.services, *_OWN)
 
     async def _stats(self, _request: object, _context: object) -> cluster_pb2.ReplicaStats:
         counters = self._dispatch.counters
