@@ -65,6 +65,7 @@ class Talk:
         *,
         tell: Callable[[Moment], None] | None = None,
         gate: Gate | None = None,
+        left: Callable[[Home, str], object] | None = None,
     ) -> None:
         self.name = name
         self.homes = [Home()]
@@ -75,6 +76,7 @@ class Talk:
         self._method = getattr(conversation_pb2_grpc.ConversationStub(channel), script.mode.method)
         self._tell = tell
         self._gate = gate
+        self._left = left
         self._stop = asyncio.Event()
         self._cancelled = False
         self._ahead: asyncio.Task[Line | None] | None = None
@@ -244,6 +246,8 @@ class Talk:
     def _moved(self, move: Move) -> None:
         self._learn({REPLICA_KEY: move.replica, ADDRESS_KEY: move.address})
         self.moves.append(move)
+        if self._left is not None and self.homes[-1].address:
+            self._left(self.homes[-1], self.name)
         self._tell_of(Kind.MOVED, number=move.unacknowledged, text=move.reason)
         self.homes.append(Home())
         self._watch()

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import grpc
 import grpc.aio
@@ -36,6 +36,7 @@ class Talks:
         streams: How many.
         uneven: The n-th stream has n times as many lines.
         tell: Told each moment of the first; only for a single one.
+        witnesses: Asked about a conversation as soon as it leaves a replica.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Talks:
         streams: int = 1,
         uneven: bool = False,
         tell: Callable[[Moment], None] | None = None,
+        witnesses: Witnesses | None = None,
     ) -> None:
         prefix = secrets.token_hex(4)
         gate = Gate(streams) if streams > 1 else None
@@ -56,6 +58,7 @@ class Talks:
                 f"{prefix}-{number}",
                 tell=tell,
                 gate=gate,
+                left=witnesses.ask if witnesses is not None else None,
             )
             for number in range(1, streams + 1)
         ]
@@ -82,22 +85,47 @@ class Talks:
                 talk.cut()
 
 
+class Witnesses:
+    """Asks replicas how they saw conversations end, each at its own address. Leaving the block closes the channels."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._asked: dict[tuple[str, str], asyncio.Task[ServerView]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for asked in self._asked.values():
+            asked.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    def ask(self, home: Home, name: str) -> asyncio.Task[ServerView]:
+        """Ask now, if nobody did: a replica that drains can soon be asked no more."""
+        key = (home.address, name)
+        if key not in self._asked:
+            self._asked[key] = asyncio.create_task(self._view(home, name), name="conversation witness")
+        return self._asked[key]
+
+    async def views(self, talks: Sequence[Talk]) -> dict[str, list[ServerView]]:
+        """By conversation, how each replica where it was saw it."""
+        asked = {talk.name: [self.ask(home, talk.name) for home in talk.homes if home.address] for talk in talks}
+        return {name: [await view for view in views] for name, views in asked.items()}
+
+    async def _view(self, home: Home, name: str) -> ServerView:
+        options = (("grpc.enable_http_proxy", 0),)
+        if home.address not in self._channels:
+            self._channels[home.address] = grpc.aio.insecure_channel(home.address, options=options)
+        async with self._slots:
+            return await _view(self._channels[home.address], home, name)
+
+
 async def server_views(talks: Sequence[Talk]) -> dict[str, list[ServerView]]:
-    """By conversation, how each replica where it was saw it: asked at the replica's own address."""
-    slots = asyncio.Semaphore(_AT_ONCE)
-    addresses = {home.address for talk in talks for home in talk.homes if home.address}
-    options = (("grpc.enable_http_proxy", 0),)
-    channels = {address: grpc.aio.insecure_channel(address, options=options) for address in sorted(addresses)}
-    try:
-
-        async def views(talk: Talk) -> list[ServerView]:
-            async with slots:
-                return [await _view(channels[home.address], home, talk.name) for home in talk.homes if home.address]
-
-        found = await asyncio.gather(*(views(talk) for talk in talks))
-    finally:
-        await asyncio.gather(*(channel.close() for channel in channels.values()))
-    return {talk.name: seen for talk, seen in zip(talks, found, strict=True)}
+    """By conversation, how each replica where it was saw it."""
+    async with Witnesses() as witnesses:
+        return await witnesses.views(talks)
 
 
 async def _view(channel: grpc.aio.Channel, home: Home, name: str) -> ServerView:

@@ -22,7 +22,7 @@ from lb_client.phrases import counted
 from lb_client.script import Kind
 from lb_client.stream_page import title
 from lb_client.stream_report import StreamReport
-from lb_client.talks import Talks, server_views
+from lb_client.talks import Talks, Witnesses
 from lb_client.timeline import Timeline
 from lb_client.warmup import warm_up
 
@@ -122,7 +122,7 @@ class _Scribe:
 
 
 async def _session(plan: StreamPlan) -> StreamReport:
-    async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+    async with open_target(plan.target, plan.policy, ours=plan.ours) as target, Witnesses() as witnesses:
         warmed = await _warm_up(plan, target)
         target.tracker.look_again()
         look = target.tracker.now
@@ -133,6 +133,7 @@ async def _session(plan: StreamPlan) -> StreamReport:
             streams=plan.streams,
             uneven=plan.uneven,
             tell=scribe.tell if scribe is not None else None,
+            witnesses=witnesses,
         )
         with _interruptible(talks):
             await _run_and_show(talks)
@@ -142,7 +143,7 @@ async def _session(plan: StreamPlan) -> StreamReport:
             raise Failure(
                 f"{plan.target} does not serve lbdemo.v1.Conversation: replicas do that were given no --service"
             )
-        views = await server_views(talks.talks)
+        views = await witnesses.views(talks.talks)
         return StreamReport(
             target=plan.target,
             policy=plan.policy,

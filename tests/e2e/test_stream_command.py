@@ -170,6 +170,9 @@ def test_scale_down_moves_streams_and_loses_nothing() -> None:
     report = finished(running, code=130)
     assert set(report["moves"]) == {"drain"}
     assert report["moves"]["drain"] >= 20
+    moved = [talk for talk in report["conversations"] if talk["moves"]]
+    assert {talk["servers"][0]["ending"] for talk in moved} == {"moved"}
+    assert {talk["servers"][-1]["ending"] for talk in report["conversations"]} == {"completed"}
     assert_nothing_lost_or_repeated(report)
 
 
