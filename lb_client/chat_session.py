@@ -1,8 +1,8 @@
 """One person in one room, wherever the room is: joins, says, listens, and goes where the room goes. Prints nothing.
 
-The channel's ring_hash policy decides where the room is, by the metadata `lbdemo-room`. When the ring changes, clients
-learn of it at different moments, so each asks on its own channel which replica would get the room now (Locate), and
-moves there if it is another than the one its stream is on. It brings along the lines it knows.
+The ring_hash policy of a channel decides where the room is, by the metadata `lbdemo-room`. When the ring changes,
+clients learn of it at different moments, so each asks on its newest channel which replica would get the room now
+(Locate), and moves there if it is another than the one its stream is on. It brings along the lines it knows.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from protos import chat_pb2, chat_pb2_grpc
 from protos.chat_rules import ROOM_KEY, check_line, check_name, room_header
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from types import TracebackType
 
+    from lb_client.chat_channels import RoomChannels
     from lb_client.chat_memory import Event
-    from resolver.claims import Subscription
 
     _Join = grpc.aio.StreamStreamCall[chat_pb2.FromMember, chat_pb2.ToMember]
 
 _LOOK_EVERY_S = 1.0
-# Core gets a new set of endpoints through a socket, and connects: its pick follows the snapshot by some milliseconds.
+# Others learn of a change somewhat later, and who was asked to move by them has not heard of it yet.
 _LOOKS_AFTER_A_CHANGE_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 _LOCATE_S = 1.0
 _WELCOME_S = 2.0
@@ -48,6 +48,7 @@ _MAX_EVENTS = 1000
 # What comes of a connection or a replica that is gone; anything else is an answer.
 _TRY_AGAIN = frozenset(
     {
+        grpc.StatusCode.OK,  # it let us go
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.INTERNAL,
@@ -64,11 +65,9 @@ class ChatSession:
     """Being in a room. `async with` it, then iterate over its events; leaving the block leaves the room.
 
     Args:
-        channel: With `RingHash(ROOM_KEY)`, or one that leads to a single server or proxy.
+        channels: Where the room's calls go. They must be open for as long as the session is.
         room, name: As people write them.
         history: How many of the last lines to get on entering.
-        watch: Calls what it is given at each change of the channel's endpoints, from any thread, until it is closed;
-            None where nobody tells.
 
     Raises:
         BadWordError: There can be no such room or name.
@@ -77,19 +76,17 @@ class ChatSession:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        channels: RoomChannels,
         *,
         room: str,
         name: str,
         history: int = 20,
-        watch: Callable[[Callable[[], None]], Subscription] | None = None,
     ) -> None:
         self.room = check_name(room, "room")
         self.memory = Memory(check_name(name))
         self._metadata = ((ROOM_KEY, room_header(room)),)
-        self._stub: chat_pb2_grpc.ChatAsyncStub = chat_pb2_grpc.ChatStub(channel)
+        self._channels = channels
         self._history = history
-        self._watch = watch
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_EVENTS)
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -159,17 +156,13 @@ class ChatSession:
         await self._acknowledged.wait()
 
     async def _live(self) -> None:
-        subscription = None
-        if self._watch is not None:
-            loop = asyncio.get_running_loop()
-            subscription = self._watch(lambda: _call_soon(loop, self._changed.set))
+        self._channels.listeners.add(self._changed.set)
         follower = asyncio.create_task(self._follow(), name=f"follows {self.room!r}")
         try:
             await self._attend()
         finally:
             follower.cancel()
-            if subscription is not None:
-                subscription.close()
+            self._channels.listeners.discard(self._changed.set)
             self._is_over = True
             self._acknowledged.set()
             if self._events.full():
@@ -205,7 +198,13 @@ class ChatSession:
         self._stream = stream = _Stream()
         if self._leaving:
             return None
-        call = self._stub.Join(metadata=self._metadata)
+        with self._channels.lend() as channel:
+            if channel is None:
+                return _Status(grpc.StatusCode.UNAVAILABLE, "no healthy replica is announced")
+            return await self._be_in(stream, channel)
+
+    async def _be_in(self, stream: _Stream, channel: grpc.aio.Channel) -> _Status | None:
+        call = _stub(channel).Join(metadata=self._metadata)
         reader = asyncio.create_task(self._read(call, stream))
         writer = asyncio.create_task(self._write(call, stream))
         welcomed = asyncio.create_task(stream.welcomed.wait())
@@ -287,8 +286,12 @@ class ChatSession:
         stream = self._stream
         if not stream.welcomed.is_set() or stream.going.is_set():
             return
-        with contextlib.suppress(grpc.aio.AioRpcError):  # the ring is on the move: the next look will tell
-            reply = await self._stub.Locate(chat_pb2.LocateRequest(), metadata=self._metadata, timeout=_LOCATE_S)
+        # An error means that the ring is on the move: the next look will tell.
+        with contextlib.suppress(grpc.aio.AioRpcError), self._channels.lend() as channel:
+            if channel is None:
+                return
+            request = chat_pb2.LocateRequest()
+            reply = await _stub(channel).Locate(request, metadata=self._metadata, timeout=_LOCATE_S)
             if reply.replica != self.memory.replica and stream is self._stream:
                 stream.goes(reply.replica)
 
@@ -347,6 +350,5 @@ def _told(status: _Status) -> str:
     return " ".join(status.details.split()) or status.code.name
 
 
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(function)
+def _stub(channel: grpc.aio.Channel) -> chat_pb2_grpc.ChatAsyncStub:
+    return chat_pb2_grpc.ChatStub(channel)

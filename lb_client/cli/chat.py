@@ -13,12 +13,10 @@ from lb_client.cli.call_values import Duration
 from lb_client.cli.common import Failure, cluster_option
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
-    import grpc.aio
-
+    from lb_client.chat_channels import RoomChannels
     from lb_client.chat_session import ChatSession
-    from resolver.claims import Subscription
 
 MAX_HISTORY = 100
 
@@ -141,40 +139,32 @@ async def _session(target: str, *, ours: bool, room: str, name: str, history: in
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
 
     try:
-        channel = open_channel(target, ours=ours)
+        async with (
+            open_channels(target, ours=ours) as channels,
+            ChatSession(channels, room=room, name=name, history=history) as session,
+        ):
+            yield session
     except ResolverError as error:
         raise Failure(str(error)) from None
-    session = ChatSession(channel, room=room, name=name, history=history, watch=_watcher(target) if ours else None)
-    async with channel, session:
-        yield session
 
 
-def _watcher(target: str) -> Callable[[Callable[[], None]], Subscription]:
-    import resolver  # noqa: PLC0415 -- brings the control plane: only for targets of ours
-
-    return lambda wake: resolver.watch(target, lambda _: wake())
-
-
-def open_channel(target: str, *, ours: bool) -> grpc.aio.Channel:
-    """A channel whose calls go where their room is, as far as the target lets it choose.
-
-    Raises:
-        ResolverError: The channel cannot be had.
-    """
+def open_channels(target: str, *, ours: bool) -> RoomChannels:
+    """Channels whose calls go where their room is, as far as the target lets them choose."""
     import json  # noqa: PLC0415 -- help needs none of it
 
     import grpc.aio  # noqa: PLC0415 -- the same
 
-    from lb_client import aio  # noqa: PLC0415 -- the same
-    from lb_client.policy import RingHash  # noqa: PLC0415 -- the same
+    from lb_client.chat_channels import RingChannels  # noqa: PLC0415 -- the same
     from protos.chat_rules import ROOM_KEY  # noqa: PLC0415 -- the same
 
     if ours:
-        return aio.insecure_channel(target, policy=RingHash(header=ROOM_KEY))
+        return RingChannels(target)
     ring = {"ring_hash_experimental": {"requestHashHeader": ROOM_KEY, "minRingSize": 4096}}
     options = [
         ("grpc.service_config", json.dumps({"loadBalancingConfig": [ring]})),
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.enable_http_proxy", 0),
     ]
-    return grpc.aio.insecure_channel(target, options)
+    from lb_client.chat_channels import RoomChannels  # noqa: PLC0415 -- the same
+
+    return RoomChannels(grpc.aio.insecure_channel(target, options))

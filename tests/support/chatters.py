@@ -7,18 +7,13 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
-import resolver
-from lb_client import aio
+from lb_client.chat_channels import RingChannels
 from lb_client.chat_memory import Came, Entered, Event, Moved, Spoke, Went
 from lb_client.chat_session import ChatSession
-from lb_client.policy import RingHash
-from protos.chat_rules import ROOM_KEY
 from tests.support.eventually import aeventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from resolver.claims import Subscription
+    from collections.abc import AsyncIterator
 
 
 class Person:
@@ -77,15 +72,14 @@ class Party:
     """People in rooms, on a few channels to one target. A context manager: leaving it, everybody leaves."""
 
     def __init__(self, target: str, channels: int = 3) -> None:
-        self._target = target
         options = [("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [
-            aio.insecure_channel(target, policy=RingHash(ROOM_KEY), options=options) for _ in range(channels)
-        ]
+        self._channels = [RingChannels(target, options=options) for _ in range(channels)]
         self._tasks: list[asyncio.Task[None]] = []
         self.people: list[Person] = []
 
     async def __aenter__(self) -> Self:
+        for channels in self._channels:
+            await channels.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -93,7 +87,7 @@ class Party:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+        await asyncio.gather(*(channels.__aexit__(None, None, None) for channels in self._channels))
 
     async def join(self, room: str, name: str) -> Person:
         """Somebody more, who is in the room when this returns."""
@@ -101,7 +95,6 @@ class Party:
             self._channels[len(self.people) % len(self._channels)],
             room=room,
             name=name,
-            watch=self._watch,
         )
         await session.__aenter__()
         person = Person(session)
@@ -157,9 +150,6 @@ class Party:
     def moved(self) -> list[Moved]:
         """All moves that somebody was told of."""
         return [event for person in self.people for event in person.of_kind(Moved) if isinstance(event, Moved)]
-
-    def _watch(self, wake: Callable[[], None]) -> Subscription:
-        return resolver.watch(self._target, lambda _: wake())
 
 
 @asynccontextmanager

@@ -10,19 +10,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import resolver
-from lb_client import aio
+from lb_client.chat_channels import RingChannels
 from lb_client.chat_memory import Moved, Spoke
 from lb_client.chat_session import ChatSession
-from lb_client.policy import RingHash
 from protos import chat_pb2, chat_pb2_grpc
 from protos.chat_rules import ROOM_KEY, room_header
 from tests.benchmarks.programs.talk import questions, say
-
-if TYPE_CHECKING:
-    import grpc.aio
 
 _PATIENCE_S = 10.0
 _EVERY_S = 0.02
@@ -47,32 +42,30 @@ class Member:
 
 async def main(target: str, room: str, count: int) -> None:
     """Join, then answer questions."""
-    async with aio.insecure_channel(target, policy=RingHash(ROOM_KEY)) as channel:
-        members = [await _join(channel, target, room, f"m{number}") for number in range(count)]
+    async with RingChannels(target) as channels:
+        members = [await _join(channels, room, f"m{number}") for number in range(count)]
         listeners = [asyncio.create_task(member.listen()) for member in members]
         say(ready=True)
         asked = questions()
         while (question := await asyncio.to_thread(next, asked, None)) is not None:
-            say(**await _answer(question, members, channel))
+            say(**await _answer(question, members, channels))
         for member in members:
             member.session.leave()
         await asyncio.gather(*listeners)
 
 
-async def _join(channel: grpc.aio.Channel, target: str, room: str, name: str) -> Member:
-    session = ChatSession(
-        channel, room=room, name=name, watch=lambda wake: resolver.watch(target, lambda _snapshot: wake())
-    )
+async def _join(channels: RingChannels, room: str, name: str) -> Member:
+    session = ChatSession(channels, room=room, name=name)
     await session.__aenter__()
     await session.entered()
     return Member(session)
 
 
-async def _answer(question: dict[str, Any], members: list[Member], channel: grpc.aio.Channel) -> dict[str, Any]:
+async def _answer(question: dict[str, Any], members: list[Member], channels: RingChannels) -> dict[str, Any]:
     if "lines" in question:
         return {"waited_s": await _latencies(members, question["lines"], question["per_s"])}
     if "rooms" in question:
-        return {"replicas": await _located(channel, question["rooms"])}
+        return {"replicas": await _located(channels, question["rooms"])}
     if "after" in question:
         return {"back_s": await _back(members, question["after"])}
     return {"replica": members[0].session.memory.replica}
@@ -110,12 +103,14 @@ async def _back(members: list[Member], after_s: float) -> float:
     )
 
 
-async def _located(channel: grpc.aio.Channel, rooms: int) -> list[str]:
-    stub: chat_pb2_grpc.ChatAsyncStub = chat_pb2_grpc.ChatStub(channel)
+async def _located(channels: RingChannels, rooms: int) -> list[str]:
     found = []
-    for number in range(rooms):
-        metadata = ((ROOM_KEY, room_header(f"room {number}")),)
-        found.append((await stub.Locate(chat_pb2.LocateRequest(), metadata=metadata)).replica)
+    with channels.lend() as channel:
+        assert channel is not None
+        stub: chat_pb2_grpc.ChatAsyncStub = chat_pb2_grpc.ChatStub(channel)
+        for number in range(rooms):
+            metadata = ((ROOM_KEY, room_header(f"room {number}")),)
+            found.append((await stub.Locate(chat_pb2.LocateRequest(), metadata=metadata)).replica)
     return found
 
 
