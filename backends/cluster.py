@@ -79,6 +79,7 @@ def up(
     Raises:
         StateFolderError: The state folder cannot be used.
         OtherServiceError: The cluster runs another service.
+        NoRoomError: So many replicas need more open files than there may be.
         CannotStartError: A replica cannot start; the start, or the change of number, is undone.
         NotServingInTimeError: The time is up; the cluster stays as it is.
         NotAnsweringError: A supervisor lives and does not answer.

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import selectors
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from backends import file_limit
+from lb_client.cli import interrupts
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
 from lb_client.cli.call_target import OpenTarget, open_target, unreachable
 from lb_client.cli.common import Failure
 from lb_client.phrases import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lb_client.driver import Load
     from lb_client.measurement import Measurement
     from lb_client.report import Report
@@ -68,20 +66,41 @@ def carry_out(plan: Plan) -> Report:
     Raises:
         Failure: Nothing could be called.
         click.UsageError: The data does not fit the method.
+        KeyboardInterrupt: Ctrl-C before the first call.
     """
     warnings = Warnings.of_resolver()
     try:
         return _run(plan)
+    except _NoRoomError:
+        warnings.forget()
+        raise
     finally:
         gc.enable()
         warnings.print()
 
 
+class _NoRoomError(Failure):
+    """Not enough files may be open: whatever else was warned of comes of that."""
+
+
 def _run(plan: Plan) -> Report:
+    _import_all()
     # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
     # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        return runner.run(_session(plan))
+    runner = asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector()))
+    try:
+        with runner:
+            return runner.run(_session(plan))
+    except asyncio.CancelledError:  # nobody but Ctrl-C cancels it
+        raise KeyboardInterrupt from None
+    finally:
+        interrupts.pass_over()
+
+
+def _import_all() -> None:
+    """Import what the session needs as long as Ctrl-C may leave at once."""
+    from lb_client import aio, channelz, measurement, tracking  # noqa: F401, PLC0415 -- help needs none of it
+    from lb_client.cli import call_live  # noqa: F401, PLC0415 -- the same
 
 
 class Warnings(logging.Handler):
@@ -105,6 +124,10 @@ class Warnings(logging.Handler):
         if len(self._lines) < MAX_WARNINGS and line not in self._lines:
             self._lines.append(line)
 
+    def forget(self) -> None:
+        """Drop what was kept."""
+        self._lines.clear()
+
     def print(self) -> None:
         """Write the lines to stderr, and stop listening."""
         logging.getLogger("resolver").removeHandler(self)
@@ -113,14 +136,21 @@ class Warnings(logging.Handler):
 
 
 async def _session(plan: Plan) -> Report:
-    async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
-        return await _measure(plan, target)
+    with _Interruptible() as interruptible:
+        try:
+            async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+                return await _measure(plan, target, interruptible)
+        finally:
+            # What core has still to tell of calls that were cut off finds this loop closed, and the control plane's
+            # loop logs that: "Exception in callback PollerCompletionQueue._handle_events".
+            logging.getLogger("asyncio").disabled = True
 
 
-async def _measure(plan: Plan, target: OpenTarget) -> Report:
+async def _measure(plan: Plan, target: OpenTarget, interruptible: _Interruptible) -> Report:
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
     from lb_client.report import Question  # noqa: PLC0415 -- the same
 
+    await _expect_room(plan, target)
     prepared = plan.prepared
     if prepared is None:
         await _expect_endpoints(plan, target)
@@ -143,8 +173,9 @@ async def _measure(plan: Plan, target: OpenTarget) -> Report:
     # What is there now stays: no collection goes through it while calls are measured.
     gc.freeze()
     gc.enable()
-    with _interruptible(measurement):
-        await _run_and_show(plan, measurement)
+    interruptible.begin(measurement)
+    await _run_and_show(plan, measurement)
+    interruptible.end()
     answer = None
     if prepared.decode is not None and measurement.first_answer is not None:
         answer = prepared.decode(measurement.first_answer)
@@ -167,26 +198,59 @@ async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
         await asyncio.gather(showing, return_exceptions=True)
 
 
-@contextlib.contextmanager
-def _interruptible(measurement: Measurement) -> Iterator[None]:
-    """Ctrl-C ends the run and still reports; again, or GRACE_S later, it cuts off what is in flight."""
-    loop = asyncio.get_running_loop()
-    pressed = 0
+class _Interruptible:
+    """What Ctrl-C does to a session, from its first step to its last. Needs the main thread and a running loop.
 
-    def interrupt() -> None:
-        nonlocal pressed
-        pressed += 1
-        if pressed == 1:
-            measurement.stop()
-            loop.call_later(GRACE_S, measurement.abort)
+    Before the first call it cancels the session. While calls are made it ends the run, and the report comes; again, or
+    GRACE_S later, it cuts off what is in flight. After the last call it changes nothing: the report is under way.
+    """
+
+    def __init__(self) -> None:
+        self._session = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._measurement: Measurement | None = None
+        self._pressed = 0
+        self._over = False
+
+    def __enter__(self) -> Self:
+        # Not by the loop: when it closes, it first closes the pipe that signals are told on, then brings
+        # KeyboardInterrupt back.
+        interrupts.tell(lambda: self._loop.call_soon_threadsafe(self._interrupt))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        interrupts.pass_over()
+
+    def begin(self, measurement: Measurement) -> None:
+        """The first call is about to be sent."""
+        self._measurement = measurement
+
+    def end(self) -> None:
+        """The last call has ended."""
+        self._over = True
+
+    def _interrupt(self) -> None:
+        self._pressed += 1
+        if self._over:
+            return
+        if self._measurement is None:
+            if self._pressed == 1 and self._session is not None:
+                self._session.cancel()
+        elif self._pressed == 1:
+            self._measurement.stop()
+            self._loop.call_later(GRACE_S, self._measurement.abort)
         else:
-            measurement.abort()
+            self._measurement.abort()
 
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
+
+async def _expect_room(plan: Plan, target: OpenTarget) -> None:
+    """Two connections for each endpoint, calls on one and health on the other, before core runs out of descriptors."""
+    if target.tracker.knows_registry:
+        look = await target.tracker.first(plan.warm_up_timeout_s)
+        count = len(look.members) if look is not None else 0
+        needed = file_limit.LEAST + 2 * count
+        if line := file_limit.shortage(f"calls to {count} endpoints", needed, limit=file_limit.allowed()):
+            raise _NoRoomError(line)
 
 
 async def _expect_endpoints(plan: Plan, target: OpenTarget) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from backends import file_limit
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -19,6 +21,16 @@ class Failure(Exception):  # noqa: N818 -- it reads as what it is: the command f
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def expect_room_for_files() -> None:
+    """Take as many open files as this process may have.
+
+    Raises:
+        Failure: They are too few to do anything with gRPC.
+    """
+    if line := file_limit.shortage("lbdemo's commands", file_limit.LEAST, limit=file_limit.allow_many()):
+        raise Failure(line)
 
 
 def _cluster_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:

@@ -15,6 +15,7 @@ import click
 
 from backends.errors import CannotStart
 from backends.spec import ReplicaSpec
+from lb_client.cli import interrupts
 
 
 def _default_id() -> str:
@@ -77,6 +78,7 @@ def command(
 
     Exit codes: 0 after a drain, 2 usage, 3 if it cannot start.
     """
+    interrupts.leave_at_once()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="lbdemo: %(message)s")
     spec = ReplicaSpec(
         id=_default_id() if id is None else id,
