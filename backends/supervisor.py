@@ -63,7 +63,8 @@ class ClusterPlan:
 
     def spec(self, id: str) -> ReplicaSpec:
         """What the replica of that name is told."""
-        return ReplicaSpec(id=id, registry=str(self.registry), service=self.service)
+        lock = str(self.folder.lock)
+        return ReplicaSpec(id=id, registry=str(self.registry), heir_file=lock, service=self.service)
 
 
 class FleetSupervisor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import stat
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,10 @@ _log = logging.getLogger(__name__)
 
 # Events wake the watcher at once. This tick is for what sends none: a folder not there yet, a network file system.
 _TICK_S = 0.5
+# A folder that is removed loses its records first: what is missing counts once the folder has outlived it for so long.
+_REMOVAL_S = 0.02
+# And one that is back is filled by and by: replicas look once a second whether their records are there.
+_RETURN_S = 2.0
 
 
 def factory(target: Target) -> EndpointWatcher:
@@ -33,7 +39,8 @@ def factory(target: Target) -> EndpointWatcher:
 
     A file that does not hold a usable record is named in the log once and skipped; one that held a usable record before
     keeps it, since it may be half-written now. A folder that vanishes, or cannot be read, keeps the last good set, says
-    so in the log, and is read again when it is back.
+    so in the log, and is followed again when it is back; who is not announced again within two seconds has left. To
+    tell its end from that of its records, a record that is gone counts after 20 ms.
 
     Raises:
         TargetError: The path is not absolute, or is a file.
@@ -55,7 +62,8 @@ def factory(target: Target) -> EndpointWatcher:
 async def _watch(path: Path) -> EndpointWatcher:
     folder = RecordFolder(path)
     last: tuple[Endpoint, ...] | None = None
-    lost = False
+    lost = shrunk = False
+    filled_at = 0.0
     with FolderChanges(path) as changes, DaemonThread("lbdemo reads a registry") as beside:
         while True:
             try:
@@ -72,11 +80,26 @@ async def _watch(path: Path) -> EndpointWatcher:
             else:
                 if lost:
                     lost = False
+                    filled_at = time.monotonic() + _RETURN_S
                     _log.info("registry folder %s is there", path)
+                missing = _missing(last or (), found)
+                if missing and time.monotonic() < filled_at:
+                    found = tuple(sorted((*found, *missing)))
+                elif missing and not shrunk:
+                    shrunk = True
+                    await asyncio.sleep(_REMOVAL_S)
+                    continue
+                shrunk = False
                 if found != last:
                     last = found
                     yield found
             await changes.wait(_TICK_S)
+
+
+def _missing(before: tuple[Endpoint, ...], now: tuple[Endpoint, ...]) -> list[Endpoint]:
+    """Endpoints whose addresses are no longer announced."""
+    addresses = {endpoint.address for endpoint in now}
+    return [endpoint for endpoint in before if endpoint.address not in addresses]
 
 
 def _why(error: OSError) -> str:
