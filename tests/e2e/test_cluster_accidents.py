@@ -125,9 +125,10 @@ def test_records_that_were_removed_come_back_and_no_call_fails(state: Path) -> N
 
     calls = start_lbdemo("call", "--duration", "6s", "--rate", "100", "--json")
     eventually(lambda: _assert_called(100), within_s=10)
-    for remove in ((registry / "r2.json").unlink, lambda: shutil.rmtree(registry)):
-        remove()
-        eventually(all_announced)
+    (registry / "r2.json").unlink()
+    eventually(all_announced)
+    shutil.rmtree(registry)
+    eventually(all_announced)
     out, err = calls.communicate(timeout=20)
     assert calls.returncode == 0, err
     report = json.loads(out)
@@ -192,9 +193,25 @@ def test_up_ends_with_another_number_when_somebody_scales_meanwhile(slow: Path) 
     eventually(lambda: _assert_starting(2))
     lbdemo("scale", "3", "--no-wait", ok=True)
     (slow / "go").touch()
-    _, err = first.communicate(timeout=10)
+    out, err = first.communicate(timeout=10)
     assert (first.returncode, err) == (0, "")
+    assert out.startswith("somebody scaled to 3 meanwhile, not to the 2 of this command: 3 replicas serve after ")
     assert status()["serving"] == 3
+    lbdemo("down", ok=True)
+
+
+def test_scale_that_somebody_overrules_says_so_once_theirs_is_done(slow: Path) -> None:
+    lbdemo("up", "-n", "1", "--no-wait", "--service", "slow:add", ok=True, cwd=slow)
+    first = start_lbdemo("scale", "4")
+    eventually(lambda: _assert_starting(4))
+    second = start_lbdemo("up", "-n", "2", "--json")
+    eventually(lambda: _assert_starting(2))
+    (slow / "go").touch()
+    (out, err), (other, _) = first.communicate(timeout=10), second.communicate(timeout=10)
+    assert (first.returncode, err) == (0, "")
+    assert out.startswith("somebody scaled to 2 meanwhile, not to the 4 of this command: 2 replicas serve after ")
+    outcome = json.loads(other)
+    assert (outcome["asked"], outcome["wanted"], outcome["serving"], outcome["before"]) == (2, 2, 2, 4)
     lbdemo("down", ok=True)
 
 

@@ -183,9 +183,12 @@ async def test_record_that_somebody_deleted_is_put_back_and_told_once(
     path = tmp_path / "registry" / "r1.json"
     record = Record(path.parent, "r1", "127.0.0.1:4000")
     record.write()
-    for remove in (path.unlink, lambda: shutil.rmtree(path.parent)):
+    for whole_folder in (False, True):
         caplog.clear()
-        remove()
+        if whole_folder:
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()
         await _kept(record, lambda: _assert_exists(path))
         assert json.loads(path.read_text())["Addr"] == "127.0.0.1:4000"
         assert caplog.text.count("was removed; announced again") == 1
