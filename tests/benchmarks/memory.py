@@ -27,7 +27,7 @@ _SETTLE_S = 0.3
 _POOL_IDLE_S = 25
 # "No growth": no thread, socket or descriptor at all; nothing that Python holds for each change, which would be a block
 # at least; of RSS no more than the allocator's and gRPC's own unrest, for which a bare connection that is opened and
-# closed stands beside it. A quick run is over before these two have settled: blocks are a saw whose teeth are as long as
+# closed stands beside it. A quick run is over before these two have settled: blocks are a saw, its teeth as long as
 # three hundred changes.
 _BLOCKS = Bound(high=0.5)
 _BYTES = Bound(high=1000)
