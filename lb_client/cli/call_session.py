@@ -14,7 +14,7 @@ import click
 from backends import file_limit
 from lb_client.cli import interrupts
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
-from lb_client.cli.call_target import OpenTarget, open_target, unreachable
+from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
 from lb_client.cli.common import Failure
 from lb_client.phrases import printable
 
@@ -71,16 +71,12 @@ def carry_out(plan: Plan) -> Report:
     warnings = Warnings.of_resolver()
     try:
         return _run(plan)
-    except _NoRoomError:
+    except WhollyToldError:
         warnings.forget()
         raise
     finally:
         gc.enable()
         warnings.print()
-
-
-class _NoRoomError(Failure):
-    """Not enough files may be open: whatever else was warned of comes of that."""
 
 
 def _run(plan: Plan) -> Report:
@@ -169,7 +165,7 @@ async def _measure(plan: Plan, target: OpenTarget, interruptible: _Interruptible
     )
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:
-        raise Failure(_unreachable(plan, target, warm_up.reason))
+        raise _unreachable(plan, target, warm_up.reason)
     # What is there now stays: no collection goes through it while calls are measured.
     gc.freeze()
     gc.enable()
@@ -250,15 +246,15 @@ async def _expect_room(plan: Plan, target: OpenTarget) -> None:
         count = len(look.members) if look is not None else 0
         needed = file_limit.LEAST + 2 * count
         if line := file_limit.shortage(f"calls to {count} endpoints", needed, limit=file_limit.allowed()):
-            raise _NoRoomError(line)
+            raise WhollyToldError(line)
 
 
 async def _expect_endpoints(plan: Plan, target: OpenTarget) -> None:
     """Questions to a target of ours fail at once while it has no endpoint: say so in the words of the registry."""
     look = await target.tracker.first(plan.warm_up_timeout_s)
     if target.tracker.knows_registry and (look is None or not look.ready):
-        raise Failure(_unreachable(plan, target, "no answer"))
+        raise _unreachable(plan, target, "no answer")
 
 
-def _unreachable(plan: Plan, target: OpenTarget, reason: str) -> str:
+def _unreachable(plan: Plan, target: OpenTarget, reason: str) -> Failure:
     return unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=reason)

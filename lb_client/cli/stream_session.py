@@ -167,8 +167,8 @@ async def _warm_up(plan: StreamPlan, target: OpenTarget) -> WarmUp:
         metadata=plan.script.metadata,
     )
     if warmed.reason:
-        raise Failure(
-            unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=warmed.reason)
+        raise unreachable(
+            target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=warmed.reason
         )
     return warmed
 

@@ -17,12 +17,11 @@ from resolver.errors import TargetError
 from resolver.registry.daemon import DaemonThread
 from resolver.registry.folder import FolderChanges
 from resolver.registry.records import MAX_RECORD_BYTES, RecordError, parse_record
-from resolver.target import quote_path
+from resolver.target import Target, quote_path
 
 if TYPE_CHECKING:
     from resolver.model import Endpoint
     from resolver.registry.base import EndpointWatcher
-    from resolver.target import Target
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def factory(target: Target) -> EndpointWatcher:
     """
     if target.authority:
         raise TargetError(f"{target}: a folder has no host: write dir:///absolute/path (three slashes)")
-    folder = Path(os.path.normpath(unquote(target.path)))
+    folder = _path_of(target)
     if not folder.is_absolute():
         raise TargetError(
             f"{target}: the folder must be an absolute path: dir://{quote_path(str(Path.cwd() / folder))}"
@@ -57,6 +56,16 @@ def factory(target: Target) -> EndpointWatcher:
     if folder.exists() and not folder.is_dir():
         raise TargetError(f"{target}: {folder} is a file; name the folder that holds the records")
     return _watch(folder)
+
+
+def folder_of(target: str) -> Path | None:
+    """The folder that a target names; None for one of another scheme."""
+    parsed = Target.parse(target)
+    return _path_of(parsed) if parsed.scheme == "dir" else None
+
+
+def _path_of(target: Target) -> Path:
+    return Path(os.path.normpath(unquote(target.path)))
 
 
 async def _watch(path: Path) -> EndpointWatcher:

@@ -201,6 +201,12 @@ def test_empty_registry_is_told_as_such(tmp_path: Path) -> None:
     assert "no replica is announced" in ran.only_line
 
 
+def test_registry_folder_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    ran = lbdemo("call", "--target", f"dir://{tmp_path}/nope")
+    assert ran.code == 1
+    assert ran.only_line == f"lbdemo: there is no folder {tmp_path}/nope: start replicas that announce themselves in it"
+
+
 def test_bad_record_is_named(tmp_path: Path) -> None:
     with plain_greeter() as one:
         (tmp_path / "r1.json").write_text(json.dumps({"Op": 0, "Addr": one, "Metadata": {"id": "r1"}}))
