@@ -105,6 +105,7 @@ class Warnings(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._lines: list[str] = []
+        self._more = 0
 
     @classmethod
     def of_resolver(cls) -> Self:
@@ -117,8 +118,12 @@ class Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line, once, and no more than a screen can take."""
         line = record.getMessage()
-        if len(self._lines) < MAX_WARNINGS and line not in self._lines:
+        if line in self._lines:
+            return
+        if len(self._lines) < MAX_WARNINGS:
             self._lines.append(line)
+        else:
+            self._more += 1
 
     def forget(self) -> None:
         """Drop what was kept."""
@@ -129,6 +134,8 @@ class Warnings(logging.Handler):
         logging.getLogger("resolver").removeHandler(self)
         for line in self._lines:
             click.echo(f"lbdemo: {printable(line)}", err=True)
+        if self._more:
+            click.echo(f"lbdemo: and {self._more} more warnings of this kind", err=True)
 
 
 async def _session(plan: Plan) -> Report:
