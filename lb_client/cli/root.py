@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lb_client._version import __version__
-from lb_client.cli import interrupts, streams
+from lb_client.cli import interrupts, standard_streams
 from lb_client.cli.common import Failure, expect_room_for_files
 
 if TYPE_CHECKING:
@@ -96,30 +96,30 @@ def root(ctx: click.Context) -> None:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `lb_client.cli.main` for what they mean."""
-    streams.open_missing()
+    standard_streams.open_missing()
     kwargs: dict[str, Any] = {"args": args, "prog_name": "lbdemo", "standalone_mode": False}
     try:
         code = root.main(**kwargs)
     except click.exceptions.NoArgsIsHelpError as error:
-        streams.complain(error.format_message())
+        standard_streams.complain(error.format_message())
         code = error.exit_code
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "lbdemo"
-        streams.complain(f"{command}: {_one_line(error.format_message())} (see {command} --help)")
+        standard_streams.complain(f"{command}: {_one_line(error.format_message())} (see {command} --help)")
         code = error.exit_code
     except click.ClickException as error:
-        streams.complain(f"lbdemo: {_one_line(error.format_message())}")
+        standard_streams.complain(f"lbdemo: {_one_line(error.format_message())}")
         code = error.exit_code
     except Failure as failure:
         interrupts.break_line(failure.exit_code)
-        streams.complain(f"lbdemo: {failure}")
+        standard_streams.complain(f"lbdemo: {failure}")
         code = failure.exit_code
     except (click.Abort, KeyboardInterrupt):
         interrupts.pass_over()
-        streams.complain(f"lbdemo: {interrupts.WORD}")
+        standard_streams.complain(f"lbdemo: {interrupts.WORD}")
         code = interrupts.CODE
     except OSError as error:
-        code = streams.give_up(error)
+        code = standard_streams.give_up(error)
     return code if isinstance(code, int) else 0
 
 

@@ -71,8 +71,8 @@ def test_while_call_is_imported(point: str, press: Press) -> None:
 AT_EXIT = "resolver/runtime.py:_end_at_exit"
 
 
-@pytest.mark.parametrize("again", ["lb_client/cli/call_session.py:print", "cli/streams.py:complain", AT_EXIT])
-@pytest.mark.parametrize("point", ["lb_client/warmup.py:run", "lb_client/cli/call_session.py:_expect_room"])
+@pytest.mark.parametrize("again", ["lb_client/cli/session.py:print", "cli/standard_streams.py:complain", AT_EXIT])
+@pytest.mark.parametrize("point", ["lb_client/warmup.py:run", "lb_client/cli/session.py:expect_room"])
 @pytest.mark.usefixtures("cluster")
 def test_before_the_first_call_and_again(point: str, again: str, press: Press) -> None:
     press(point, again, AT_EXIT)
@@ -80,7 +80,7 @@ def test_before_the_first_call_and_again(point: str, again: str, press: Press) -
     assert (ran.code, ran.out, ran.err) == (130, "", INTERRUPTED)
 
 
-@pytest.mark.parametrize("again", ["lb_client/report.py:build_report", "cli/call_session.py:__exit__", AT_EXIT])
+@pytest.mark.parametrize("again", ["lb_client/report.py:build_report", "cli/session.py:__exit__", AT_EXIT])
 @pytest.mark.usefixtures("cluster")
 def test_while_calls_are_made_and_again_the_report_comes(again: str, press: Press) -> None:
     press("lb_client/cli/call_live.py:show_progress", again, AT_EXIT)
@@ -88,6 +88,18 @@ def test_while_calls_are_made_and_again_the_report_comes(again: str, press: Pres
     assert (ran.code, ran.err) == (130, "")
     assert "(interrupted)" in ran.out
     assert ran.out.count("127.0.0.1:") == 2
+
+
+@pytest.mark.usefixtures("cluster")
+def test_in_a_stream_and_again(press: Press) -> None:
+    for point in ("lb_client/cli/stream.py:_plan", "lb_client/cli/session.py:expect_room"):
+        press(point, "cli/standard_streams.py:complain", AT_EXIT)
+        ran = lbdemo("stream", "--duration", "30s")
+        assert (ran.code, ran.out, ran.err) == (130, "", INTERRUPTED), point
+    press("lb_client/cli/stream_session.py:_run_and_show", "cli/session.py:end", AT_EXIT)
+    ran = lbdemo("stream", "--duration", "30s")
+    assert (ran.code, ran.err) == (130, "")
+    assert ran.out
 
 
 @pytest.mark.usefixtures("cluster")
@@ -114,12 +126,14 @@ def test_when_all_is_said_it_changes_nothing(press: Press) -> None:
 )  # fmt: skip
 @pytest.mark.usefixtures("cluster")
 def test_in_status_and_again(point: str, press: Press) -> None:
-    press(point, "cli/streams.py:complain")
+    press(point, "cli/standard_streams.py:complain")
     ran = lbdemo("status")
     assert (ran.code, ran.out, ran.err) == (130, "", INTERRUPTED)
 
 
-@pytest.mark.parametrize("again", ["backends/leash.py:pull", "lb_client/cli/up.py:_interrupted", "streams.py:complain"])
+@pytest.mark.parametrize(
+    "again", ["backends/leash.py:pull", "lb_client/cli/up.py:_interrupted", "standard_streams.py:complain"]
+)
 def test_while_a_cluster_starts_and_again_nothing_is_left(again: str, press: Press, tmp_path: Path) -> None:
     (tmp_path / "never.py").write_text("import time\ndef add(server): time.sleep(0.5)\n")
     press("backends/starting.py:wait", again)

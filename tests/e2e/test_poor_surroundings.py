@@ -42,6 +42,7 @@ def cluster() -> Iterator[None]:
 NEEDING_A_CLUSTER = (
     ["status"], ["status", "--json"], ["call", "--count", "4"], ["call", "--count", "4", "--watch"],
     ["call", "--count", "4", "--json"], ["up", "--replicas", "2"], ["scale", "2"], ["logs"],
+    ["stream", "--count", "2"], ["stream", "--count", "2", "--json"], ["rebalance"],
 )  # fmt: skip
 NEEDING_NONE = (["--help"], ["call", "--help"], ["--version"], ["completion", "bash"])
 CLOSED = (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-")
