@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backends import conversation, greeter
+from backends import chat, conversation, greeter
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from backends.moves import StreamMoves
 
 
-def add(server: grpc.aio.Server, moves: StreamMoves) -> None:
-    """Register them on `server`; `moves` tells their long streams when to move."""
+def add(server: grpc.aio.Server, moves: StreamMoves, *, replica: str) -> None:
+    """Register them on `server` for the replica of that name; `moves` tells their long streams when to move."""
     greeter.add(server)
     conversation.add(server, moves)
+    chat.add(server, replica, moves)

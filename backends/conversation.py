@@ -31,11 +31,11 @@ MAX_COLLECTED, MAX_COLLECTED_BYTES = 100_000, 64 * 1024 * 1024
 DEFAULT_LINES = 5
 _ROUNDING_S = 0.05
 _ROUNDING = 0.01
-_SETTLE_S = 0.002
+_SETTLE_S = 0.005
 
 
 class _MovedError(Exception):
-    """The replica asks this stream to move."""
+    """The replica asks this stream to move; the text is the reason."""
 
 
 class _RefusedError(Exception):
@@ -63,6 +63,7 @@ class Talk:
         self._asked: asyncio.Future[str] | None = None
         self._task = asyncio.current_task()
         self._waits = False
+        self._sent_at_end: int | None = None
         self._deadline_s: float | None = context.time_remaining()
 
     async def __aenter__(self) -> Self:
@@ -74,15 +75,25 @@ class Talk:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seen.end(self._ending(error))
-        reason = self._asked.result() if isinstance(error, _MovedError) and self._asked is not None else ""
-        if self._moves is not None:
-            self._moves.__exit__(None, None, None)
-        if reason:
+        if error is None and self._sent_at_end == self.seen.sent:
+            # A stream that is cut off reads like one that was closed; its cancellation comes a moment later.
+            try:
+                await asyncio.sleep(_ROUNDING_S if self._is_late() else _SETTLE_S)
+            except asyncio.CancelledError as cut_off:
+                self._leave(self._ending(cut_off))
+                raise
+        self._leave(self._ending(error))
+        if isinstance(error, _MovedError):
+            reason = str(error)
             details = f"this stream is asked to move: {reason}"
             await self._context.abort(grpc.StatusCode.UNAVAILABLE, details, ((MOVE_KEY, reason),))
         if isinstance(error, _RefusedError):
             await self._context.abort(error.code, str(error))
+
+    def _leave(self, ending: Ending) -> None:
+        self.seen.end(ending)
+        if self._moves is not None:
+            self._moves.__exit__(None, None, None)
 
     def _ending(self, error: BaseException | None) -> Ending:
         if error is None:
@@ -109,10 +120,12 @@ class Talk:
 
     async def read(self) -> Line | None:
         """The next line; None when the client has closed its side."""
-        line = await self._wait(self._context.read())
+        if self._asked is None:
+            line = await self._context.read()
+        else:
+            line = await self._wait(self._context.read())
         if line is grpc.aio.EOF:
-            # A stream that is cut off reads like one that was closed; its cancellation comes a moment later.
-            await self._wait(asyncio.sleep(_ROUNDING_S if self._is_late() else _SETTLE_S))
+            self._sent_at_end = self.seen.sent
             return None
         self.seen.received += 1
         if self.seen.received == 1:
@@ -128,8 +141,12 @@ class Talk:
 
     async def answer(self, line: Line) -> None:
         """Send a line back."""
-        line.count = line.delay_ms = 0
-        await self.write(line)
+        if self._delay_s:
+            await self._wait(asyncio.sleep(self._delay_s))
+        if line.count or line.delay_ms:
+            line.count = line.delay_ms = 0
+        await self._context.write(line)
+        self.seen.sent += 1
 
     async def _wait(self, something: Awaitable[Any]) -> Any:
         """Wait for a line or for a moment, and no longer than until the stream is asked to move."""
@@ -145,7 +162,7 @@ class Talk:
             if self._waits or self._task is None:
                 raise
             self._task.uncancel()
-            raise _MovedError from None
+            raise _MovedError(asked.result()) from None
         finally:
             self._waits = False
 
@@ -182,13 +199,15 @@ class Conversation(conversation_pb2_grpc.ConversationServicer):
         """Initial metadata at once, then as PingPong."""
         async with Talk(context, self._outcomes, self._moves) as talk:
             await context.send_initial_metadata(())
-            await _ping_pong(talk)
+            while (line := await talk.read()) is not None:
+                await talk.answer(line)
 
     @sends_initial_metadata
     async def PingPong(self, requests: object, context: Any) -> None:  # type: ignore[override]  # noqa: ARG002, N802 -- gRPC's signature
         """One answer to each line."""
         async with Talk(context, self._outcomes, self._moves) as talk:
-            await _ping_pong(talk)
+            while (line := await talk.read()) is not None:
+                await talk.answer(line)
 
     @sends_initial_metadata
     async def CollectThenAnswer(self, requests: object, context: Any) -> None:  # type: ignore[override]  # noqa: ARG002, N802 -- gRPC's signature
@@ -250,11 +269,6 @@ class Conversation(conversation_pb2_grpc.ConversationServicer):
             sent=seen.sent,
             open_s=seen.open_s,
         )
-
-
-async def _ping_pong(talk: Talk) -> None:
-    while (line := await talk.read()) is not None:
-        await talk.answer(line)
 
 
 async def _read_all(talk: Talk) -> None:

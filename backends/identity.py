@@ -154,12 +154,15 @@ class StreamContext(IdentifiedContext):
             self._counters.received += 1
         return message
 
-    async def write(self, message: Any) -> None:
+    def write(self, message: Any) -> Awaitable[None]:
         """As gRPC's; the first one sends the initial metadata ahead."""
-        if self._initial_due:
-            await self.send_initial_metadata(())
-        await self._context.write(message)
         self._counters.sent += 1
+        # No coroutine around gRPC's own: a frame more is paid for each message.
+        return self._first(message) if self._initial_due else self._context.write(message)
+
+    async def _first(self, message: Any) -> None:
+        await self.send_initial_metadata(())
+        await self._context.write(message)
 
 
 class Requests:

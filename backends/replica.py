@@ -139,7 +139,7 @@ class Replica:
     async def _register(self) -> None:
         registrar = Registrar(self._dispatch, reserved=_RESERVED, at_once=self.spec.service is None)
         if self.spec.service is None:
-            builtin.add(registrar, self._moves)
+            builtin.add(registrar, self._moves, replica=self.spec.id)
         else:
             await load_service.register(self.spec.service, registrar)
         self.services = tuple(sorted(registrar.services))

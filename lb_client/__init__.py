@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lb_client import aio
+    from lb_client.answers import moving_answers
     from lb_client.channel import insecure_channel, secure_channel
     from lb_client.policy import PickFirst, RingHash, RoundRobin
     from lb_client.streams import MovingStream, StreamLostError
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "aio",
     "insecure_channel",
+    "moving_answers",
     "secure_channel",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "RoundRobin": "lb_client.policy",
     "StreamLostError": "lb_client.streams",
     "insecure_channel": "lb_client.channel",
+    "moving_answers": "lb_client.answers",
     "secure_channel": "lb_client.channel",
 }
 

@@ -39,6 +39,12 @@ class Acknowledgements(Generic[Request]):
         """What a new stream has to be sent, in order."""
         return tuple(self._waiting.values())
 
+    def after(self, number: int | None) -> tuple[int, Request] | None:
+        """The first unanswered request above the number, or of all; None when there is none."""
+        if number is not None and number == self._last:
+            return None  # the usual case, and the book may be long
+        return next(((n, request) for n, request in self._waiting.items() if number is None or n > number), None)
+
     def sent(self, number: int, request: Request) -> None:
         """A request is about to be sent.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from resolver import runtime
-from resolver.control_plane import SourceSpec
+from resolver.claims import SourceSpec
 from resolver.policy import Policy, RoundRobin
 
 if TYPE_CHECKING:

@@ -31,7 +31,9 @@ class Question:
 
     Attributes:
         target: As given, or the running cluster's.
-        via: `client` when this process balances.
+        via: `client` when this process balances, `proxy` when an Envoy does.
+        proxy: Its address; "" without one.
+        proxy_origin: Where that came from, for the page.
         policy: The policy's name.
         requested: Every input, for the report to repeat.
     """
@@ -39,6 +41,8 @@ class Question:
     target: str
     via: str = "client"
     policy: str
+    proxy: str = ""
+    proxy_origin: str = ""
     requested: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -131,6 +135,7 @@ class Report:
             "unsent": self.run.unsent,
             "abandoned": self.run.abandoned,
             "interrupted": self.run.stopped,
+            "proxy": self.question.proxy or None,
             "answer": self.answer,
         }
 

@@ -50,7 +50,8 @@ class _Page:
 
     def title(self) -> Iterator[str]:
         question = self._report.question
-        yield from self._wrapped(f"{question.policy} over {question.target}", " ", " ", BOLD)
+        where = f"{question.policy} {'in a proxy ' if question.proxy else ''}over {question.target}"
+        yield from self._wrapped(where, " ", " ", BOLD)
 
     def backends(self) -> Iterator[str]:
         """One row for each backend, the bar longest for the largest share: unevenness is easy to see."""
@@ -93,6 +94,8 @@ class _Page:
 
     def facts(self) -> Iterator[str]:
         report, run = self._report, self._report.run
+        if report.question.proxy:
+            yield from self._fact("proxy", f"{report.question.proxy}, {report.question.proxy_origin}")
         yield from self._fact("asked", asked(report.question.requested))
         cut = f", {counted(run.abandoned, 'call')} cut off" if run.abandoned else ""
         ended = " (interrupted)" if run.stopped else ""

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from lb_client.acknowledgements import MOST, Acknowledgements, reason_to_move
+from lb_client.acknowledgements import MOST, Acknowledgements
+from lb_client.moving import CAN_MOVE, TRIES, Move, StreamLostError, Tries
 from lb_client.writing import closed, wrote
-from resolver.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,55 +26,6 @@ __all__ = ["Move", "MovingStream", "StreamLostError"]
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-Metadata = tuple[tuple[str, str | bytes], ...]
-
-CAN_MOVE_KEY = "lbdemo-can-move"
-REPLICA_KEY, ADDRESS_KEY = "lbdemo-replica", "lbdemo-address"
-
-TRIES = 12
-"""With the back-off below: five seconds."""
-
-_FIRST_S, _CAP_S = 0.01, 1.0
-_STEADY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One move of a stream.
-
-    Attributes:
-        reason: `drain` or `rebalance` if the replica asked for it, `lost` if it or the way to it is gone.
-        replica: Whom it left, "" where that is not known.
-        address: Where that was.
-        code: How the stream ended there.
-        details: The same in the server's or in gRPC's words.
-        unacknowledged: How many requests are sent again.
-    """
-
-    reason: str
-    replica: str
-    address: str
-    code: grpc.StatusCode
-    details: str
-    unacknowledged: int
-
-
-class StreamLostError(grpc.aio.AioRpcError):
-    """The stream could not be opened again, however often it was tried. Code, details and metadata are the last try's.
-
-    Attributes:
-        tries: How often it was opened in a row without an answer.
-        unacknowledged: How many requests have no answer.
-    """
-
-    def __init__(self, last: grpc.aio.AioRpcError, tries: int, unacknowledged: int) -> None:
-        details = (
-            f"the stream was opened {tries} times in a row without an answer, the last time: {last.details()}; "
-            f"requests without an answer: {unacknowledged:,}"
-        )
-        super().__init__(last.code(), last.initial_metadata(), last.trailing_metadata(), details)
-        self.tries = tries
-        self.unacknowledged = unacknowledged
 
 
 class MovingStream(Generic[Request, Answer]):
@@ -125,12 +75,10 @@ class MovingStream(Generic[Request, Answer]):
         self._number_of_request = number_of_request
         self._number_of_answer = number_of_answer
         self._end_s = None if timeout is None else time.monotonic() + timeout
-        self._metadata: Metadata = (*metadata, *(((CAN_MOVE_KEY, "1"),) if tries else ()))
-        self._tries = tries
+        self._metadata = (*metadata, *(CAN_MOVE if tries else ()))
+        self._tries = Tries(tries)
         self._on_move = on_move
         self._acknowledgements: Acknowledgements[Request] = Acknowledgements(most)
-        self._backoff = Backoff(first_s=_FIRST_S, cap_s=_CAP_S)
-        self._failures = 0
         self._writing = asyncio.Lock()
         self._closing = False
         self._behind = False
@@ -149,8 +97,8 @@ class MovingStream(Generic[Request, Answer]):
         return len(self._acknowledgements)
 
     def _open(self) -> grpc.aio.StreamStreamCall[Request, Answer]:
-        self._opened_s = time.monotonic()
-        left_s = None if self._end_s is None else max(0.0, self._end_s - self._opened_s)
+        self._tries.opened()
+        left_s = None if self._end_s is None else max(0.0, self._end_s - time.monotonic())
         call: grpc.aio.StreamStreamCall[Request, Answer] = self._method(timeout=left_s, metadata=self._metadata)
         return call
 
@@ -218,7 +166,7 @@ class MovingStream(Generic[Request, Answer]):
             if number is None:
                 return answer  # type: ignore[no-any-return]  # as above
             if self._acknowledgements.answered(number):
-                self._failures = 0
+                self._tries.answered()
                 return answer  # type: ignore[no-any-return]  # as above
 
     def __aiter__(self) -> AsyncIterator[Answer]:
@@ -230,29 +178,19 @@ class MovingStream(Generic[Request, Answer]):
 
     async def _move(self, error: grpc.aio.AioRpcError) -> None:
         """Open the stream elsewhere, or raise."""
-        trailing = dict(tuple(error.trailing_metadata() or ()))
-        reason = reason_to_move(error.code().name, trailing) if self._tries and not self._over else ""
-        if not reason:
+        move = Move.after(error, self.unacknowledged) if self._tries.most and not self._over else None
+        try:
+            wait_s = self._tries.next_s(error, move)
+        except grpc.RpcError:
             self._over = True
-            raise error
-        if time.monotonic() - self._opened_s >= _STEADY_S:
-            self._failures = 0
-        if not self._failures:
-            self._backoff.reset()
-        self._failures += 1
-        if self._failures >= self._tries:
-            self._over = True
-            raise StreamLostError(error, self._failures, self.unacknowledged) from error
-        # The first time at once: whoever asks has left the registry, and who died is no longer picked.
-        if self._failures > 1:
-            await asyncio.sleep(self._backoff.next_s())
-        known = dict(tuple(error.initial_metadata() or ())) | trailing
-        who, where = (str(known.get(key, "")) for key in (REPLICA_KEY, ADDRESS_KEY))
+            raise
+        if wait_s:
+            await asyncio.sleep(wait_s)
         self.call = self._open()
         self.moves += 1
         self._behind = True
-        if self._on_move is not None:
-            self._on_move(Move(reason, who, where, error.code(), error.details() or "", self.unacknowledged))
+        if self._on_move is not None and move is not None:
+            self._on_move(move)
         # Beside the reader: a server that answers while it reads would wait for us to read, and we for it.
         task = asyncio.create_task(self._catch_up_alone(), name="stream catches up")
         self._catching_up.add(task)

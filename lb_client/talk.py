@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from lb_client.moving import TRIES
 from lb_client.script import Home, Kind, Mode, Moment, Script
-from lb_client.streams import TRIES, MovingStream
+from lb_client.streams import MovingStream
 from protos import conversation_pb2, conversation_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lb_client.streams import Move
+    from lb_client.moving import Move
 
     Line = conversation_pb2.Line
 

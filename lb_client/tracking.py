@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lb_client.channelz import ChannelView
     from lb_client.membership import Event
-    from resolver.control_plane import Subscription
+    from resolver.claims import Subscription
     from resolver.model import Snapshot
 
 LOOK_EVERY_S = 0.1

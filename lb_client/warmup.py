@@ -193,7 +193,8 @@ class _WarmingUp:
             seen |= found
             if self._picks_one:
                 break
-        expected = self._expected_by_registry() or set()
+        # Where nobody says who he is, nobody can be missed.
+        expected = (self._expected_by_registry() or set()) if seen else set()
         return self._result(seen, expected - seen)
 
     async def _check(self, timeout_s: float) -> _Answer:

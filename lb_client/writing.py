@@ -11,7 +11,6 @@ import asyncio
 from typing import Any
 
 import grpc.aio
-from grpc._cython.cygrpc import InternalError
 
 
 async def wrote(call: Any, request: Any) -> bool:
@@ -27,7 +26,7 @@ async def wrote(call: Any, request: Any) -> bool:
             return False
         serialize = call._request_serializer  # noqa: SLF001 -- the same
         await inner.send_serialized_message(serialize(request) if serialize else request)
-    except (InternalError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+    except (grpc.aio.InternalError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return False
     except asyncio.CancelledError:
         call.cancel()
@@ -39,5 +38,5 @@ async def closed(call: Any) -> None:
     """Close the client's side; nothing happens if the call has ended."""
     try:
         await call.done_writing()
-    except (InternalError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+    except (grpc.aio.InternalError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return

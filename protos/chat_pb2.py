@@ -24,17 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/chat.proto\x12\tlbdemo.v1\"\x1d\n\rLocateRequest\x12\x0c\n\x04room\x18\x01 \x01(\t\"\x1e\n\x0bLocateReply\x12\x0f\n\x07replica\x18\x01 \x01(\t2D\n\x04\x43hat\x12<\n\x06Locate\x12\x18.lbdemo.v1.LocateRequest\x1a\x16.lbdemo.v1.LocateReply\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/chat.proto\x12\tlbdemo.v1\"D\n\x08\x43hatLine\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08stamp_us\x18\x04 \x01(\x04\"y\n\nFromMember\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.lbdemo.v1.HelloH\x00\x12\x1d\n\x03say\x18\x02 \x01(\x0b\x32\x0e.lbdemo.v1.SayH\x00\x12!\n\x05leave\x18\x03 \x01(\x0b\x32\x10.lbdemo.v1.LeaveH\x00\x42\x06\n\x04what\"o\n\x05Hello\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0f\n\x07history\x18\x03 \x01(\r\x12\x12\n\ncomes_from\x18\x04 \x01(\t\x12\"\n\x05known\x18\x05 \x03(\x0b\x32\x13.lbdemo.v1.ChatLine\"\x1f\n\x03Say\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x19\n\x05Leave\x12\x10\n\x08moves_to\x18\x01 \x01(\t\"\xa4\x01\n\x08ToMember\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.lbdemo.v1.WelcomeH\x00\x12#\n\x04line\x18\x02 \x01(\x0b\x32\x13.lbdemo.v1.ChatLineH\x00\x12#\n\x06joined\x18\x03 \x01(\x0b\x32\x11.lbdemo.v1.JoinedH\x00\x12\x1f\n\x04left\x18\x04 \x01(\x0b\x32\x0f.lbdemo.v1.LeftH\x00\x42\x06\n\x04what\"\x81\x01\n\x07Welcome\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07members\x18\x03 \x03(\t\x12\"\n\x05lines\x18\x04 \x03(\x0b\x32\x13.lbdemo.v1.ChatLine\x12\r\n\x05\x62urst\x18\x05 \x01(\r\x12\x13\n\x0blines_per_s\x18\x06 \x01(\x01\"*\n\x06Joined\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncame_along\x18\x02 \x01(\x08\"&\n\x04Left\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08moves_to\x18\x02 \x01(\t\"\x0f\n\rLocateRequest\"\x1e\n\x0bLocateReply\x12\x0f\n\x07replica\x18\x01 \x01(\t\"\x10\n\x0eGetRoomRequest\"E\n\x04Room\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\x12\x0f\n\x07members\x18\x03 \x03(\t\x12\r\n\x05lines\x18\x04 \x01(\r\"\x12\n\x10ListRoomsRequest\"A\n\x0eListRoomsReply\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x1e\n\x05rooms\x18\x02 \x03(\x0b\x32\x0f.lbdemo.v1.Room2\xfe\x01\n\x04\x43hat\x12\x38\n\x04Join\x12\x15.lbdemo.v1.FromMember\x1a\x13.lbdemo.v1.ToMember\"\x00(\x01\x30\x01\x12<\n\x06Locate\x12\x18.lbdemo.v1.LocateRequest\x1a\x16.lbdemo.v1.LocateReply\"\x00\x12\x37\n\x07GetRoom\x12\x19.lbdemo.v1.GetRoomRequest\x1a\x0f.lbdemo.v1.Room\"\x00\x12\x45\n\tListRooms\x12\x1b.lbdemo.v1.ListRoomsRequest\x1a\x19.lbdemo.v1.ListRoomsReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.chat_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOCATEREQUEST']._serialized_start=32
-  _globals['_LOCATEREQUEST']._serialized_end=61
-  _globals['_LOCATEREPLY']._serialized_start=63
-  _globals['_LOCATEREPLY']._serialized_end=93
-  _globals['_CHAT']._serialized_start=95
-  _globals['_CHAT']._serialized_end=163
+  _globals['_CHATLINE']._serialized_start=32
+  _globals['_CHATLINE']._serialized_end=100
+  _globals['_FROMMEMBER']._serialized_start=102
+  _globals['_FROMMEMBER']._serialized_end=223
+  _globals['_HELLO']._serialized_start=225
+  _globals['_HELLO']._serialized_end=336
+  _globals['_SAY']._serialized_start=338
+  _globals['_SAY']._serialized_end=369
+  _globals['_LEAVE']._serialized_start=371
+  _globals['_LEAVE']._serialized_end=396
+  _globals['_TOMEMBER']._serialized_start=399
+  _globals['_TOMEMBER']._serialized_end=563
+  _globals['_WELCOME']._serialized_start=566
+  _globals['_WELCOME']._serialized_end=695
+  _globals['_JOINED']._serialized_start=697
+  _globals['_JOINED']._serialized_end=739
+  _globals['_LEFT']._serialized_start=741
+  _globals['_LEFT']._serialized_end=779
+  _globals['_LOCATEREQUEST']._serialized_start=781
+  _globals['_LOCATEREQUEST']._serialized_end=796
+  _globals['_LOCATEREPLY']._serialized_start=798
+  _globals['_LOCATEREPLY']._serialized_end=828
+  _globals['_GETROOMREQUEST']._serialized_start=830
+  _globals['_GETROOMREQUEST']._serialized_end=846
+  _globals['_ROOM']._serialized_start=848
+  _globals['_ROOM']._serialized_end=917
+  _globals['_LISTROOMSREQUEST']._serialized_start=919
+  _globals['_LISTROOMSREQUEST']._serialized_end=937
+  _globals['_LISTROOMSREPLY']._serialized_start=939
+  _globals['_LISTROOMSREPLY']._serialized_end=1004
+  _globals['_CHAT']._serialized_start=1007
+  _globals['_CHAT']._serialized_end=1261
 # @@protoc_insertion_point(module_scope)

@@ -34,15 +34,40 @@ class ChatStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.Join = channel.stream_stream(
+                '/lbdemo.v1.Chat/Join',
+                request_serializer=protos_dot_chat__pb2.FromMember.SerializeToString,
+                response_deserializer=protos_dot_chat__pb2.ToMember.FromString,
+                _registered_method=True)
         self.Locate = channel.unary_unary(
                 '/lbdemo.v1.Chat/Locate',
                 request_serializer=protos_dot_chat__pb2.LocateRequest.SerializeToString,
                 response_deserializer=protos_dot_chat__pb2.LocateReply.FromString,
                 _registered_method=True)
+        self.GetRoom = channel.unary_unary(
+                '/lbdemo.v1.Chat/GetRoom',
+                request_serializer=protos_dot_chat__pb2.GetRoomRequest.SerializeToString,
+                response_deserializer=protos_dot_chat__pb2.Room.FromString,
+                _registered_method=True)
+        self.ListRooms = channel.unary_unary(
+                '/lbdemo.v1.Chat/ListRooms',
+                request_serializer=protos_dot_chat__pb2.ListRoomsRequest.SerializeToString,
+                response_deserializer=protos_dot_chat__pb2.ListRoomsReply.FromString,
+                _registered_method=True)
 
 
 class ChatServicer(object):
     """Missing associated documentation comment in .proto file."""
+
+    def Join(self, request_iterator, context):
+        """Being in a room, for as long as the stream is open. The client says Hello first and is answered with Welcome.
+        INVALID_ARGUMENT: a word or a line is not acceptable. ALREADY_EXISTS: the name is taken.
+        RESOURCE_EXHAUSTED: said too much, or read too slowly. ABORTED: the same session has joined again.
+        UNAVAILABLE with the trailer `lbdemo-move`: join again, the room is elsewhere now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Locate(self, request, context):
         """Which replica has the room: the one that answers.
@@ -51,13 +76,42 @@ class ChatServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRoom(self, request, context):
+        """Who is in the room.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRooms(self, request, context):
+        """The rooms on this replica that somebody is in, sorted. Needs no `lbdemo-room`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChatServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Join': grpc.stream_stream_rpc_method_handler(
+                    servicer.Join,
+                    request_deserializer=protos_dot_chat__pb2.FromMember.FromString,
+                    response_serializer=protos_dot_chat__pb2.ToMember.SerializeToString,
+            ),
             'Locate': grpc.unary_unary_rpc_method_handler(
                     servicer.Locate,
                     request_deserializer=protos_dot_chat__pb2.LocateRequest.FromString,
                     response_serializer=protos_dot_chat__pb2.LocateReply.SerializeToString,
+            ),
+            'GetRoom': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoom,
+                    request_deserializer=protos_dot_chat__pb2.GetRoomRequest.FromString,
+                    response_serializer=protos_dot_chat__pb2.Room.SerializeToString,
+            ),
+            'ListRooms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRooms,
+                    request_deserializer=protos_dot_chat__pb2.ListRoomsRequest.FromString,
+                    response_serializer=protos_dot_chat__pb2.ListRoomsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -69,6 +123,33 @@ def add_ChatServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Chat(object):
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Join(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/lbdemo.v1.Chat/Join',
+            protos_dot_chat__pb2.FromMember.SerializeToString,
+            protos_dot_chat__pb2.ToMember.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Locate(request,
@@ -87,6 +168,60 @@ class Chat(object):
             '/lbdemo.v1.Chat/Locate',
             protos_dot_chat__pb2.LocateRequest.SerializeToString,
             protos_dot_chat__pb2.LocateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoom(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Chat/GetRoom',
+            protos_dot_chat__pb2.GetRoomRequest.SerializeToString,
+            protos_dot_chat__pb2.Room.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRooms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Chat/ListRooms',
+            protos_dot_chat__pb2.ListRoomsRequest.SerializeToString,
+            protos_dot_chat__pb2.ListRoomsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,11 +14,12 @@ import re
 import shutil
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 
+from resolver.claims import Feed, Lease, SourceSpec, Subscription
 from resolver.errors import ControlPlaneError
 from resolver.health import grpc_health_check
 from resolver.loop import ControlPlaneLoop
@@ -44,87 +45,6 @@ _START_S = 10.0
 _END_S = 2.0
 _END_TRIES = 10
 _SETTLE_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
-    """What makes two channels share one watch: the target, and how its endpoints' health is checked.
-
-    Attributes:
-        target: What to resolve.
-        health_service: The name asked for by `Health/Watch`; None takes every endpoint as the registry tells it.
-        credentials: How the health monitor connects; None in plain text. Compared by identity.
-        options: Channel arguments the health monitor needs as well, such as the name to expect in a certificate.
-    """
-
-    target: Target
-    health_service: str | None = ""
-    credentials: grpc.ChannelCredentials | None = None
-    options: tuple[tuple[str, Any], ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        target: str,
-        health_check: bool | str,
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        options: tuple[tuple[str, Any], ...] = (),
-    ) -> SourceSpec:
-        """From the arguments of the public functions.
-
-        Raises:
-            TargetError: The target is malformed.
-        """
-        service = health_check if isinstance(health_check, str) else ("" if health_check else None)
-        return cls(Target.parse(target), service, credentials, options)
-
-
-@dataclass(eq=False, slots=True)
-class Lease:
-    """A claim on a target under a policy: as long as it is not over, `uri` is served.
-
-    Attributes:
-        uri: What to open a channel to: `xds://lbdemo/<service>`.
-        is_over: Asked on the control plane's thread now and then; True ends the lease.
-    """
-
-    uri: str
-    service: str
-    plane: ControlPlane
-    is_over: Callable[[], bool] = lambda: False
-
-    def release(self) -> None:
-        """End the lease now. No error if it is over."""
-        self.is_over = lambda: True
-        self.review_soon()
-
-    def review_soon(self) -> None:
-        """It may be over: have it looked at. From any thread, also from a finalizer."""
-        self.plane.review_soon()
-
-
-class Subscription:
-    """A callback that follows a target's snapshots until it is closed."""
-
-    def __init__(self, plane: ControlPlane, source: str, callback: Callable[[Snapshot], None]) -> None:
-        self._plane = plane
-        self.source = source
-        self.callback = callback
-        self.closed = False
-
-    def close(self) -> None:
-        """Let no callback begin from now on; one that has begun goes on. No error if it is closed."""
-        self.closed = True
-        self._plane.review_soon()
-
-    def __enter__(self) -> Self:
-        """The subscription itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
 
 
 @dataclass(slots=True)
@@ -227,11 +147,19 @@ class ControlPlane:
         self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]
     ) -> Subscription:
         """Follow a target. With the lock held, from any thread but our own."""
-        source = self._source_key(spec)
-        subscription = Subscription(self, source, callback)
-        self._subscriptions.add(subscription)
-        self._call(lambda: self._follow(spec, source, factory, subscription))
+        subscription = Subscription(self, self._source_key(spec), callback)
+        self._begin(spec, factory, subscription)
         return subscription
+
+    def feed(self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]) -> Feed:
+        """The same, and offer the endpoints to an Envoy."""
+        feed = Feed(self, self._source_key(spec), callback)
+        self._begin(spec, factory, feed)
+        return feed
+
+    def _begin(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
+        self._subscriptions.add(subscription)
+        self._call(lambda: self._follow(spec, factory, subscription))
 
     def review_soon(self) -> None:
         """Look on the loop which leases and subscriptions are over. From any thread."""
@@ -313,8 +241,11 @@ class ControlPlane:
         self._ensure(spec, source, factory)
         self.ads.changed()
 
-    def _follow(self, spec: SourceSpec, source: str, factory: WatcherFactory, subscription: Subscription) -> None:
-        running = self._ensure(spec, source, factory)
+    def _follow(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
+        running = self._ensure(spec, subscription.source, factory)
+        if isinstance(subscription, Feed):
+            self.store.offer_plainly(subscription.source)
+            self.ads.changed()
         running.subscriptions.append(subscription)
         if running.source.latest is not None:
             _tell(subscription, running.source.latest)

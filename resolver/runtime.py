@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import re
-import socket
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver.control_plane import ControlPlane, Lease, SourceSpec, Subscription
+from resolver import private_folder
+from resolver.control_plane import ControlPlane
 from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
 
@@ -20,12 +18,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from resolver.claims import Feed, Lease, SourceSpec, Subscription
     from resolver.model import Snapshot
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
 
-# A unix socket's path has room for 107 bytes, and in a `unix:` address some characters mean something else.
-_PLAIN_PATH = re.compile(r"[\w./+-]{1,70}", re.ASCII)
 _PREFIX = "lbdemo-ads-"
 _SOCKET = "s"
 _EXIT_S = 2.0
@@ -69,6 +66,18 @@ def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscri
         return _running().subscribe(spec, factory, callback)
 
 
+def feed(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Feed:
+    """As `subscribe`, and the target's endpoints are offered to an Envoy: from the same watch, by the same ADS service.
+
+    Raises:
+        TargetError: The target cannot be meant.
+        ControlPlaneError: The private socket could not be opened.
+    """
+    factory = _checked_factory(spec.target)
+    with _lock:
+        return _running().feed(spec, factory, callback)
+
+
 def _checked_factory(target: Target) -> WatcherFactory:
     """The target's factory, which has found no fault with the target."""
     factory = factory_for(target)
@@ -105,26 +114,11 @@ def _socket_path(last: Path | None) -> Path:
     """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
     if last is not None and core_has_xds_clients():
         return last
-    parent = Path(tempfile.gettempdir())
-    if not _PLAIN_PATH.fullmatch(str(parent)):
-        parent = Path("/tmp")  # noqa: S108 -- what is made in it has a random name and is private
-    _sweep(parent)
+    parent = private_folder.parent()
+    private_folder.sweep(parent, _PREFIX, _SOCKET)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     folder.rmdir()  # the control plane makes it again, private, for as long as it runs
     return folder / _SOCKET
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what processes left that were killed: folders of ours whose socket nobody listens on."""
-    for path in parent.glob(f"{_PREFIX}*/{_SOCKET}"):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(0.1)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                if path.parent.stat().st_uid == os.geteuid():
-                    path.unlink()
-                    path.parent.rmdir()
 
 
 def _end_at_exit() -> None:

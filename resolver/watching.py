@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resolver import runtime
-from resolver.control_plane import SourceSpec, Subscription
+from resolver.claims import SourceSpec, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -47,6 +47,13 @@ INTERRUPTED = 130
     show_default=True,
     help="How the channel spreads calls.",
 )
+@click.option(
+    "--via",
+    type=click.Choice(["client", "proxy"]),
+    default="client",
+    show_default=True,
+    help="Who balances: this client, or an Envoy (one that runs as 'lbdemo proxy', else one for the time of the call).",
+)
 @click.option("--name", help="Whom to greet  [default: world]")
 @click.option(
     "--target", metavar="TARGET", help="Call this instead of the cluster: dir:///…, static:…, any gRPC target."
@@ -78,6 +85,9 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     # Looking for garbage among what is being imported finds none and costs 15 ms; the session turns it on again.
     gc.disable()
     interrupts.leave_at_once()
+    policy_is_given = ctx.get_parameter_source("policy") is not click.core.ParameterSource.DEFAULT
+    if options["via"] == "proxy" and policy_is_given:
+        raise click.UsageError("--policy is the client's, and with --via proxy an Envoy balances, by round_robin.")
     plan = _plan(**options)
     from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
 
@@ -95,6 +105,7 @@ def _plan(
     rate: float | None,
     deadline: float,
     policy: str,
+    via: str,
     name: str | None,
     target: str | None,
     cluster: str,
@@ -119,6 +130,10 @@ def _plan(
         raise click.UsageError("--name is for the Greeter: write the request of --method as --data '{…}'.")
     whom = target if target is not None else cluster_target(cluster)
     ours = check_target(whom)
+    if via == "proxy" and not ours:
+        raise click.UsageError(
+            f"--via proxy puts an Envoy in front of a target of ours, and {whom!r} is gRPC's own: leave --via away."
+        )
     prepared: Prepared | None = None
     if method is None:
         prepared = greeting("world" if name is None else name)
@@ -138,6 +153,7 @@ def _plan(
         "rate": rate,
         "deadline_s": deadline,
         "policy": policy,
+        "via": via,
         "method": method or GREETER,
         "name": None if method is not None else "world" if name is None else name,
         "data": None if method is None else body,
@@ -150,6 +166,8 @@ def _plan(
         target=whom,
         ours=ours,
         policy=policy,
+        proxied=via == "proxy",
+        cluster=None if target is not None else cluster,
         load=load,
         prepared=prepared,
         method=method or GREETER,

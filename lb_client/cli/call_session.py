@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import selectors
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lb_client.cli import interrupts
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
 from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
 from lb_client.cli.common import Failure
 from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 
 if TYPE_CHECKING:
+    from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
     from lb_client.measurement import Measurement
-    from lb_client.report import Report
+    from lb_client.report import Question, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,8 @@ class Plan:
         target: Whom to call.
         ours: Whether the target is one for lb_client's resolvers.
         policy: Its name.
+        proxied: Whether an Envoy balances instead of this client.
+        cluster: Whose proxy to use; None for a target that was given.
         load: How many, how fast.
         prepared: Method and request; None when they are to be looked up by `method` and `data`.
         method: `package.Service/Method`.
@@ -40,6 +44,8 @@ class Plan:
     target: str
     ours: bool
     policy: str
+    proxied: bool
+    cluster: str | None
     load: Load
     prepared: Prepared | None
     method: str
@@ -71,9 +77,22 @@ def carry_out(plan: Plan) -> Report:
 
 def _run(plan: Plan) -> Report:
     _import_all()
+    if not plan.proxied:
+        return _run_through(plan, None)
+    from lb_client import proxy as _  # noqa: F401, PLC0415 -- only who asks for a proxy pays
+    from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- the same
+
+    interrupts.unwind()  # an Envoy has to be ended again
+    with proxy_for(plan.target, plan.cluster) as proxy:
+        return _run_through(plan, proxy)
+
+
+def _run_through(plan: Plan, proxy: Proxy | None) -> Report:
     # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
     # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
-    return run_session(_session(plan), loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector()))
+    return run_session(
+        _session(plan, proxy), loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
+    )
 
 
 def _import_all() -> None:
@@ -82,15 +101,23 @@ def _import_all() -> None:
     from lb_client.cli import call_live  # noqa: F401, PLC0415 -- the same
 
 
-async def _session(plan: Plan) -> Report:
+async def _session(plan: Plan, proxy: Proxy | None) -> Report:
+    from lb_client.report import Question  # noqa: PLC0415 -- brings gRPC: help needs none of it
+
+    question = Question(target=plan.target, policy=plan.policy, requested=plan.requested)
     with Interruptible() as interruptible:
-        async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
-            return await _measure(plan, target, interruptible)
+        if proxy is None:
+            async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+                return await _measure(plan, target, question, interruptible)
+        from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
+
+        question = replace(question, via="proxy", proxy=proxy.address, proxy_origin=proxy.origin)
+        async with open_through(proxy.address, plan.target) as target:
+            return await _measure(plan, target, question, interruptible)
 
 
-async def _measure(plan: Plan, target: OpenTarget, interruptible: Interruptible) -> Report:
+async def _measure(plan: Plan, target: OpenTarget, question: Question, interruptible: Interruptible) -> Report:
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
-    from lb_client.report import Question  # noqa: PLC0415 -- the same
 
     await expect_room(target, plan.warm_up_timeout_s)
     prepared = plan.prepared
@@ -103,7 +130,7 @@ async def _measure(plan: Plan, target: OpenTarget, interruptible: Interruptible)
         target.channel,
         view=target.view,
         tracker=target.tracker,
-        question=Question(target=plan.target, policy=plan.policy, requested=plan.requested),
+        question=question,
         method=prepared.path,
         request=prepared.request,
         load=plan.load,

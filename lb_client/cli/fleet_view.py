@@ -31,6 +31,9 @@ _PHASE_STYLES = {
 }
 _HEALTH_STYLES = {"SERVING": "green", "NOT_SERVING": "yellow", "UNREACHABLE": "bold red", "UNKNOWN": "dim"}
 _HEADERS = ("REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS")
+_DISPENSABLE = ("RESTARTS", "PID", "UPTIME", "IN FLIGHT", "PHASE")
+"""What a narrow terminal does without, in this order; restarts and phases only while there is nothing to see."""
+
 _RIGHT = {"CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS"}
 
 
@@ -92,23 +95,41 @@ def reasons(view: ClusterView) -> list[str]:
     return [f"{r.id}: {r.reason} (log: {view.log_folder}/{r.id}.log)" for r in view.replicas if r.reason]
 
 
-def rich_table(view: ClusterView) -> Table:
-    """The table for a terminal."""
+def shown(view: ClusterView, width: int) -> tuple[str, ...]:
+    """The headers of the columns that fit into so many cells."""
+    rows = [_HEADERS, *(cells(r) for r in view.replicas)]
+    widths = {header: max(len(row[i]) for row in rows) + 2 for i, header in enumerate(_HEADERS)}
+    needed = {"RESTARTS"} if any(r.restarts for r in view.replicas) else set()
+    if any(r.phase is not Phase.RUNNING for r in view.replicas):
+        needed.add("PHASE")
+    kept = list(_HEADERS)
+    for header in _DISPENSABLE:
+        if sum(widths[h] for h in kept) - 2 > width and header not in needed:
+            kept.remove(header)
+    return tuple(kept)
+
+
+def rich_table(view: ClusterView, width: int = 1000) -> Table:
+    """The table for a terminal of so many columns."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 -- only a terminal pays for rich
     from rich.table import Table  # noqa: PLC0415 -- the same
     from rich.text import Text  # noqa: PLC0415 -- the same
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, title=None, show_edge=False)
-    for header in _HEADERS:
+    # One cell beside the box's own: two between columns, as in a pipe.
+    table = Table(
+        box=SIMPLE_HEAD, header_style="bold", pad_edge=False, title=None, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    headers = shown(view, width)
+    for header in headers:
         table.add_column(header, justify="right" if header in _RIGHT else "left", no_wrap=True)
     for replica in view.replicas:
-        row: list[Text] = [Text(text) for text in cells(replica)]
-        row[0].stylize("bold")
-        row[2].stylize(_HEALTH_STYLES.get(replica.health, ""))
-        row[3].stylize(_PHASE_STYLES[replica.phase])
+        row = {header: Text(text) for header, text in zip(_HEADERS, cells(replica), strict=True)}
+        row["REPLICA"].stylize("bold")
+        row["HEALTH"].stylize(_HEALTH_STYLES.get(replica.health, ""))
+        row["PHASE"].stylize(_PHASE_STYLES[replica.phase])
         if replica.restarts:
-            row[9].stylize("yellow")
-        table.add_row(*row)
+            row["RESTARTS"].stylize("yellow")
+        table.add_row(*(row[header] for header in headers))
     return table
 
 

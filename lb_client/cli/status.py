@@ -86,4 +86,6 @@ def _page(view: ClusterView) -> Group:
 
     where = f"target {view.target}"
     trouble = [Text(line, style="red") for line in reasons(view)]
-    return Group(Text(heading(view), style="bold"), Text(where, style="dim"), Text(), rich_table(view), *trouble)
+    return Group(
+        Text(heading(view), style="bold"), Text(where, style="dim"), Text(), rich_table(view, console().width), *trouble
+    )

@@ -13,6 +13,7 @@ import click
 
 from lb_client.cli.call_screen import Screen
 from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
+from lb_client.cli.common import Failure
 from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 from lb_client.paper import BOLD, GREEN, Paper
 from lb_client.phrases import counted
@@ -137,6 +138,10 @@ async def _session(plan: StreamPlan) -> StreamReport:
             interruptible.end()
             target.tracker.look_again()
             now = target.tracker.now
+            if all(talk.status == "UNIMPLEMENTED" for talk in talks.talks):
+                raise Failure(
+                    f"{plan.target} does not serve lbdemo.v1.Conversation: replicas do that were given no --service"
+                )
             views = await server_views(talks.talks)
             return StreamReport(
                 target=plan.target,

@@ -66,6 +66,11 @@ def name(type_url: str, key: str) -> str:
     return f"xdstp://{AUTHORITY}/{type_url.removeprefix(_TYPES)}/{key}"
 
 
+def plain_name(source_key: str) -> str:
+    """The name of the same assignment for Envoy, which encodes xdstp names by rules of its own before it asks."""
+    return f"{AUTHORITY}/{source_key}"
+
+
 def listener(key: str, policy: Policy, version: str) -> Resource:
     """The listener of a service: every method of every host is routed to the cluster of the same key."""
     route = route_components_pb2.Route(
@@ -114,9 +119,9 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
     return Resource(CLUSTER, message.name, version, _packed(message))
 
 
-def assignment(source_key: str, snapshot: Snapshot) -> Resource:
+def assignment(resource_name: str, snapshot: Snapshot) -> Resource:
     """The endpoints of a source, each with its health. All in one locality: with several, picks become random."""
-    message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name(ENDPOINTS, source_key))
+    message = endpoint_pb2.ClusterLoadAssignment(cluster_name=resource_name)
     if snapshot.endpoints:
         message.endpoints.append(
             endpoint_components_pb2.LocalityLbEndpoints(

@@ -20,6 +20,8 @@ class ResourceStore:
 
     def __init__(self) -> None:
         self._resources: dict[str, dict[str, Resource]] = {LISTENER: {}, CLUSTER: {}, ENDPOINTS: {}}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._plain: set[str] = set()
 
     def find(self, type_url: str, name: str) -> Resource | None:
         """The resource as it is now, or None where there is none."""
@@ -42,11 +44,23 @@ class ResourceStore:
 
     def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
         """The endpoints of a source, now."""
-        self._put(resources.assignment(source_key, snapshot))
+        self._snapshots[source_key] = snapshot
+        self._put(resources.assignment(resources.name(ENDPOINTS, source_key), snapshot))
+        if source_key in self._plain:
+            self._put(resources.assignment(resources.plain_name(source_key), snapshot))
+
+    def offer_plainly(self, source_key: str) -> None:
+        """Offer a source's endpoints by a plain name as well, from now on: for Envoy."""
+        self._plain.add(source_key)
+        if source_key in self._snapshots:
+            self.put_snapshot(source_key, self._snapshots[source_key])
 
     def remove_source(self, source_key: str) -> None:
         """Forget a source's endpoints. No error if there were none."""
-        self._resources[ENDPOINTS].pop(resources.name(ENDPOINTS, source_key), None)
+        self._snapshots.pop(source_key, None)
+        self._plain.discard(source_key)
+        for resource_name in (resources.name(ENDPOINTS, source_key), resources.plain_name(source_key)):
+            self._resources[ENDPOINTS].pop(resource_name, None)
 
     def _put(self, resource: Resource) -> None:
         self._resources[resource.type_url][resource.name] = resource

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.row import Row
 
-NAMES = ("even", "calls", "streams", "changes", "commands", "memory")
+NAMES = ("even", "calls", "streams", "chat", "proxy", "changes", "commands", "memory")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ def run(scale: Scale) -> Iterator[Row]:
         with (
             processes.replicas(1, registry=folder),
             processes.Worker("changing", str(folder)) as changing,
-            processes.Worker("follower", f"dir://{folder}", str(_CONCURRENCY)) as follower,
+            processes.Worker("follower", "ours", "aio", f"dir://{folder}", str(_CONCURRENCY)) as follower,
         ):
             lives = changing.ask(lives=count, linger_s=_LINGER_S, seed=scale.seed)["changes"]
             flips = changing.ask(flips=count, pause_s=_PAUSE_S, seed=scale.seed)["changes"]

@@ -290,7 +290,7 @@ def test_completion_knows_the_subcommands_and_their_options() -> None:
         done = subprocess.run(LBDEMO, env=env, capture_output=True, text=True, check=True)
         return [entry.partition(",")[2] for entry in done.stdout.split()]
 
-    assert complete("s") == ["status", "scale", "serve"]
+    assert complete("s") == ["status", "scale", "stream", "serve"]
     assert complete("up", "--rep") == ["--replicas"]
     assert complete("completion", "b") == ["bash"]
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.command import lbdemo, start_lbdemo, status
 from tests.support.eventually import eventually
+from tests.support.plain_greeter import plain_greeter
 
 if TYPE_CHECKING:
     import subprocess
@@ -282,6 +283,13 @@ def test_nobody_to_talk_to_is_one_line_and_exit_code_1(args: list[str], words: s
     ran = lbdemo("stream", *args)
     assert (ran.code, ran.out) == (1, "")
     assert words in ran.only_line
+
+
+def test_servers_without_the_service_are_told_as_such() -> None:
+    with plain_greeter() as one:
+        ran = lbdemo("stream", "--target", one, "--json")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.only_line.startswith(f"lbdemo: {one} does not serve lbdemo.v1.Conversation")
 
 
 def _assert_equal(found: object, expected: object) -> None:

@@ -330,3 +330,18 @@ async def test_synchronous_calls_run_side_by_side(monkeypatch: pytest.MonkeyPatc
 
 def _assert_equal(actual: object, expected: object) -> None:
     assert actual == expected
+
+
+async def test_streams_of_any_service_are_counted_with_their_messages(service: str) -> None:
+    async with serving(service) as (replica, channel):
+        counters = replica._dispatch.counters
+        expected = {
+            "unary_unary": (1, 0, 0, 0),
+            "unary_stream": (2, 1, 1, 2),
+            "stream_unary": (3, 2, 2, 3),
+            "stream_stream": (4, 3, 3, 4),
+        }
+        for kind, counts in expected.items():
+            await finish(start(channel, kind, b"ok"))
+            assert (kind, counters.calls, counters.streams, counters.received, counters.sent) == (kind, *counts)
+            assert (counters.open_streams, counters.in_flight) == (0, 0)

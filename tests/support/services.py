@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-BUILT_IN = ["helloworld.Greeter", "lbdemo.v1.Conversation"]
+BUILT_IN = ["helloworld.Greeter", "lbdemo.v1.Chat", "lbdemo.v1.Conversation"]

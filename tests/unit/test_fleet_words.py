@@ -214,3 +214,14 @@ def test_nursery_and_supervisor_begin_without_grpc() -> None:
 
 def test_command_begins_without_anything_heavy() -> None:
     assert _heavy_after("import backends.cluster, lb_client.cli.up") == "[]"
+
+
+def test_narrow_terminal_does_without_what_says_least() -> None:
+    view = _view(Phase.RUNNING, Phase.RUNNING)
+    assert len(fleet_view.shown(view, 200)) == 10
+    assert "RESTARTS" not in fleet_view.shown(view, 78)
+    assert fleet_view.shown(view, 10) == ("REPLICA", "ADDRESS", "HEALTH", "CALLS", "STREAMS")
+    restarted = replace(view, replicas=(replace(view.replicas[0], restarts=1, phase=Phase.BACKING_OFF),))
+    assert fleet_view.shown(restarted, 10) == (
+        "REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "STREAMS", "RESTARTS",
+    )  # fmt: skip

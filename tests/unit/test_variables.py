@@ -19,6 +19,7 @@ VALUES = {
     "policy": "pick_first",
     "registry": "/run",
     "service": "package.module:function",
+    "via": "proxy",
 }
 
 

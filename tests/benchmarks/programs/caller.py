@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -20,25 +21,32 @@ if TYPE_CHECKING:
 _WARM_CALLS = 100
 
 
-def _blocking(channel: grpc.Channel) -> Callable[[int, int], int]:
+Driven = tuple[int, float | None]
+"""How many calls failed, and the median latency of the others in seconds."""
+
+
+def _blocking(channel: grpc.Channel) -> Callable[[int, int], Driven]:
     """One call after the other; the asyncio driver's plain twin."""
     call = say_hello(channel)
 
-    def drive(count: int, _concurrency: int) -> int:
+    def drive(count: int, _concurrency: int) -> Driven:
+        latencies_s = []
         for _ in range(count):
+            start_s = time.monotonic()
             call(REQUEST, timeout=5.0)
-        return 0
+            latencies_s.append(time.monotonic() - start_s)
+        return 0, statistics.median(latencies_s)
 
     return drive
 
 
-def _asyncio(channel: grpc.aio.Channel, runner: asyncio.Runner) -> Callable[[int, int], int]:
+def _asyncio(channel: grpc.aio.Channel, runner: asyncio.Runner) -> Callable[[int, int], Driven]:
     """By the driver of `lbdemo call`."""
 
-    def drive(count: int, concurrency: int) -> int:
+    def drive(count: int, concurrency: int) -> Driven:
         recorder = CallRecorder()
         runner.run(_drive(channel, recorder, Load(count=count, concurrency=concurrency)))
-        return recorder.failed
+        return recorder.failed, recorder.latency.percentile(50)
 
     return drive
 
@@ -51,15 +59,15 @@ async def _opened(choice: ChannelChoice) -> grpc.aio.Channel:
     return choice.open_aio()
 
 
-def _answer(drive: Callable[[int, int], int]) -> None:
+def _answer(drive: Callable[[int, int], Driven]) -> None:
     drive(_WARM_CALLS, 1)
     say(ready=True)
     for question in questions():
         # CPU is that of the process, all its threads: gRPC's, and our control plane's.
         cpu_s, wall_s = time.process_time(), time.monotonic()
-        failed = drive(question["calls"], question["concurrency"])
+        failed, p50_s = drive(question["calls"], question["concurrency"])
         wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
-        say(wall_s=wall_s, cpu_s=cpu_s, failed=failed)
+        say(wall_s=wall_s, cpu_s=cpu_s, failed=failed, p50_s=p50_s)
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""A worker that never stops calling: `TARGET CONCURRENCY`. Asked once, it ends and tells every call by who answered."""
+"""A worker that never stops calling: `(ours|bare) aio TARGET CONCURRENCY`.
+
+Asked once, it ends and tells every call by who answered.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ import asyncio
 import logging
 import sys
 
-from lb_client import aio
 from lb_client.driver import CallDriver, Load
 from lb_client.records import CallRecord, CallRecorder
-from tests.benchmarks.programs.channels import METHOD, REQUEST
+from tests.benchmarks.programs.channels import METHOD, REQUEST, ChannelChoice
 from tests.benchmarks.programs.talk import say
 
 
@@ -31,9 +33,9 @@ class _CallLog(CallRecorder):
         self.answered.set()
 
 
-async def _follow(target: str, concurrency: int) -> None:
+async def _follow(choice: ChannelChoice, concurrency: int) -> None:
     log = _CallLog()
-    async with aio.insecure_channel(target) as channel:
+    async with choice.open_aio() as channel:
         load = Load(count=None, duration_s=3600.0, concurrency=concurrency)
         driver = CallDriver(channel, METHOD, REQUEST, log, load)
         running = asyncio.create_task(driver.run())
@@ -51,4 +53,4 @@ async def _follow(target: str, concurrency: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)  # that replicas come and go is no news here
-    asyncio.run(_follow(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_follow(ChannelChoice.of_arguments(sys.argv[1:4]), int(sys.argv[4])))

@@ -1,0 +1,138 @@
+"""Client-side balancing against an Envoy in front of the same replicas: latency, CPU, and how soon a change arrives.
+
+Each side has a client process of its own, one with our channel, the other with a bare one to the proxy's address; in
+each round both make the same calls. Envoy is fed by the control plane of this process, which no figure contains.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lb_client.compare.meters import cpu_of
+from lb_client.proxy import EnvoyProxy
+from tests.benchmarks import processes
+from tests.benchmarks.figures import Spread, first_answer_after, last_answer_after, paired_ratios, rotated
+from tests.benchmarks.row import Bound, Row, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.benchmarks.scale import Scale
+
+NAME = "proxy"
+_SIDES = ("channel", "Envoy")
+_REPLICAS = 3
+_CALLS = {1: 150, 64: 1920}
+_LINGER_S = 0.2
+_PAUSE_S = 0.15
+_AS_FAST = Bound(high=0.65)
+_AS_CHEAP = Bound(high=0.8)
+_SOON = Bound(high=25)
+
+
+def run(scale: Scale) -> Iterator[Row]:
+    """The rows, as they come."""
+    with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
+        folder = Path(name)
+        with processes.replicas(_REPLICAS, registry=folder), EnvoyProxy(f"dir://{folder}") as proxy:
+            for api, concurrency in (("sync", 1), ("aio", 1), ("aio", 64)):
+                yield from _calls(scale, folder, proxy, api=api, concurrency=concurrency)
+    with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
+        yield from _changes(scale, Path(name))
+
+
+def _calls(scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurrency: int) -> Iterator[Row]:
+    calls = _CALLS[concurrency]
+    processes_each, rounds_each = scale.of(5, 1), scale.of(12, 9)
+    p50_us: dict[str, list[float]] = {side: [] for side in _SIDES}
+    cpu_us: dict[str, list[float]] = {side: [] for side in _SIDES}
+    failed = 0
+    for _ in range(processes_each):
+        with ExitStack() as stack:
+            workers = {
+                "channel": stack.enter_context(processes.Worker("caller", "ours", api, f"dir://{folder}")),
+                "Envoy": stack.enter_context(processes.Worker("caller", "bare", api, proxy.address)),
+            }
+            for number in range(rounds_each):
+                for side in rotated(_SIDES, number):
+                    envoy_s = cpu_of(proxy.pid)
+                    answer = workers[side].ask(calls=calls, concurrency=concurrency)
+                    envoy_s = cpu_of(proxy.pid) - envoy_s if side == "Envoy" else 0.0
+                    p50_us[side].append(answer["p50_s"] * 1e6)
+                    cpu_us[side].append((answer["cpu_s"] + envoy_s) / calls * 1e6)
+                    failed += answer["failed"]
+    inputs = {
+        "calls a round": calls,
+        "concurrency": concurrency,
+        "rounds": f"{processes_each}*{rounds_each}",
+        "replicas": _REPLICAS,
+    }
+    for what, values, bound in (
+        ("p50", p50_us, _AS_FAST if concurrency == 1 else None),
+        ("CPU per call, client and proxy", cpu_us, _AS_CHEAP if concurrency == 64 else None),
+    ):
+        channel, envoy = (values[side] for side in _SIDES)
+        ratios = paired_ratios(channel, envoy)
+        yield Row(
+            benchmark=NAME,
+            what=f"{what}, {api}: client-side / through Envoy",
+            inputs=inputs,
+            a=Side("client-side", statistics.median(channel), "µs"),
+            b=Side("Envoy", statistics.median(envoy), "µs"),
+            figure=statistics.median(ratios),
+            spread=Spread.of(ratios, of_median=True),
+            bound=bound,
+            note=f"{failed} failed" if failed else "",
+        )
+
+
+def _changes(scale: Scale, folder: Path) -> Iterator[Row]:
+    """The same changes, seen by a channel and through Envoy at once."""
+    count = scale.of(40, 10)
+    with (
+        processes.replicas(1, registry=folder),
+        EnvoyProxy(f"dir://{folder}") as proxy,
+        processes.Worker("changing", str(folder)) as changing,
+        processes.Worker("follower", "ours", "aio", f"dir://{folder}", "1") as channel,
+        processes.Worker("follower", "bare", "aio", proxy.address, "1") as through,
+    ):
+        lives = changing.ask(lives=count, linger_s=_LINGER_S, seed=scale.seed)["changes"]
+        flips = changing.ask(flips=count, pause_s=_PAUSE_S, seed=scale.seed)["changes"]
+        logs = {"channel": channel.ask(), "Envoy": through.ask()}
+    joined: dict[str, list[float]] = {}
+    left: dict[str, list[float]] = {}
+    off: dict[str, list[float]] = {}
+    for side, log in logs.items():
+        calls = log["by_replica"]
+        first = [first_answer_after(life["announced_s"], calls.get(life["id"], ())) for life in lives]
+        joined[side] = [delay_s * 1000 for delay_s in first if delay_s is not None]
+        left[side] = [last_answer_after(life["ended_s"], calls.get(life["id"], ())) * 1000 for life in lives]
+        calls_of_flip = calls.get("flip", ())
+        off[side] = [
+            last_answer_after(flip["ended_s"], calls_of_flip, until_s=flip["begun_s"]) * 1000 for flip in flips
+        ]
+    inputs = {"changes": count, "concurrency": "1 each", "other replicas": 1}
+    failed = ", ".join(f"{log['failed']} of {log['calls']} calls failed ({side})" for side, log in logs.items())
+    yield _change("registry write → first call on the new replica", joined, inputs, failed)
+    yield _change("drain → last call on it", left, inputs | {"linger_s": _LINGER_S})
+    yield _change("NOT_SERVING, record stays → last call on it", off, inputs | {"pause_s": _PAUSE_S})
+
+
+def _change(what: str, delays_ms: Mapping[str, list[float]], inputs: Mapping[str, object], note: str = "") -> Row:
+    channel, envoy = (delays_ms[side] for side in _SIDES)
+    return Row(
+        benchmark=NAME,
+        what=f"{what}, median, through Envoy",
+        inputs=inputs,
+        a=Side("Envoy", statistics.median(envoy), "ms"),
+        b=Side("channel", statistics.median(channel), "ms"),
+        figure=statistics.median(envoy),
+        unit="ms",
+        spread=Spread.of(envoy, of_median=True),
+        bound=_SOON,
+        note=note,
+    )
