@@ -40,12 +40,15 @@ class Outcome:
     """How `up` or `scale` ended.
 
     Attributes:
-        view: The cluster afterwards.
+        view: The cluster afterwards. Another number is wanted than was asked for where somebody scaled it meanwhile:
+            theirs is the last word.
+        asked: How many replicas were asked for.
         before: How many replicas were wanted before; 0 when the cluster was started.
         served: How many of these served then.
     """
 
     view: ClusterView
+    asked: int
     before: int
     served: int
 
@@ -79,6 +82,7 @@ def up(
     Raises:
         StateFolderError: The state folder cannot be used.
         OtherServiceError: The cluster runs another service.
+        NoRoomError: So many replicas need more open files than there may be.
         CannotStartError: A replica cannot start; the start, or the change of number, is undone.
         NotServingInTimeError: The time is up; the cluster stays as it is.
         NotAnsweringError: A supervisor lives and does not answer.
@@ -90,7 +94,8 @@ def up(
     while True:
         starting = Starting.begin(folder, replicas=replicas, service=service)
         if starting is not None:
-            return Outcome(_rise(starting, wait=wait, timeout_s=timeout_s, watcher=watcher), 0, 0)
+            view = _rise(starting, replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
+            return Outcome(view, replicas, before=0, served=0)
         try:
             with _open(folder) as link:
                 view = link.status()
@@ -220,15 +225,22 @@ def leftovers(cluster: str, *, remove: bool = False) -> tuple[str, ...]:
     return tuple(path.name for path in found)
 
 
-def _rise(starting: Starting, *, wait: bool, timeout_s: float, watcher: Watcher) -> ClusterView:
+def _overruled(view: ClusterView, asked: int) -> str:
+    """The end of a line about a cluster of which somebody else wants another number by now."""
+    return "" if view.wanted == asked else f"; somebody scaled to {view.wanted} meanwhile"
+
+
+def _rise(starting: Starting, replicas: int, *, wait: bool, timeout_s: float, watcher: Watcher) -> ClusterView:
     with starting:
         try:
             view = starting.wait(until_serving=wait, timeout_s=timeout_s, watcher=watcher)
         except CannotStartError as error:
-            raise CannotStartError(f"{error}; nothing is left running") from None
+            line = f"{error}{_overruled(starting.view, replicas)}"
+            raise CannotStartError(f"{line}; nothing is left running") from None
         except NotServingInTimeError as error:
             starting.keep()
-            raise NotServingInTimeError(f"{error}; {_STAYS}") from None
+            line = f"{error}{_overruled(starting.view, replicas)}"
+            raise NotServingInTimeError(f"{line}; {_STAYS}") from None
         starting.keep()
         return view
 
@@ -239,28 +251,27 @@ def _rescale(
     end = time.monotonic() + timeout_s
     link.scale(replicas)  # also when so many are wanted already: a cluster that is about to end refuses, and we know
     if not wait:
-        return Outcome(link.status(), before.wanted, before.serving)
+        return Outcome(link.status(), replicas, before.wanted, before.serving)
     last = before
     try:
         for last in _followed(link):
             watcher(last)
-            if last.wanted != replicas:
-                break  # somebody else scaled it meanwhile: theirs is the last word
             if last.failed:
-                line = cannot_start_line(last)
-                if before.wanted < replicas:
+                line = cannot_start_line(last) + _overruled(last, replicas)
+                if last.wanted == replicas and before.wanted < replicas:
                     link.scale(before.wanted)
                     line += f"; scaled back to {before.wanted}"
                 raise CannotStartError(line)
             if last.settled:
                 break
             if time.monotonic() > end:
-                raise NotServingInTimeError(f"{not_serving_line(last, timeout_s)}; {_STAYS}")
+                line = not_serving_line(last, timeout_s) + _overruled(last, replicas)
+                raise NotServingInTimeError(f"{line}; {_STAYS}")
     except NotRunningError:
         raise SupervisorLostError(
             f"cluster {last.cluster!r} has ended meanwhile: see {last.log_folder}/supervisor.log"
         ) from None
-    return Outcome(last, before.wanted, before.serving)
+    return Outcome(last, replicas, before.wanted, before.serving)
 
 
 def _followed(link: SupervisorLink) -> Iterator[ClusterView]:

@@ -5,6 +5,7 @@
     ├── NotRunningError       start the cluster
     ├── NotAnsweringError     look after the supervisor: it lives and is silent
     ├── OtherServiceError     stop the cluster first, or ask for what it runs
+    ├── NoRoomError           ask for fewer replicas, or let processes open more files
     ├── CannotStartError      mend what keeps the replicas from starting
     ├── NotServingInTimeError look into the logs, or wait longer
     └── SupervisorLostError   look into the supervisor's log
@@ -41,6 +42,10 @@ class NotAnsweringError(ClusterError):
 
 class OtherServiceError(ClusterError):
     """The cluster runs another service than the one asked for."""
+
+
+class NoRoomError(ClusterError):
+    """So many replicas need more open files than one process may have."""
 
 
 class CannotStartError(ClusterError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def leave_with(main: Callable[[], int]) -> NoReturn:
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:  # noqa: BLE001 -- nothing may fall through into the parent's code
+        import traceback  # noqa: PLC0415 -- only who crashes needs it
+
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):

@@ -74,6 +74,7 @@ class Replica:
         self._moves = StreamMoves()
         self._server: grpc.aio.Server | None = None
         self._record: announce.Record | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._started = False
@@ -126,6 +127,10 @@ class Replica:
             record = announce.Record(Path(spec.registry), spec.id, self.address, spec.metadata)
             record.write()
             self._record = record
+            heir_file = spec.heir_file
+            known = None if heir_file is None else announce.identity(heir_file)
+            keeping = announce.keep(record, is_ours=lambda: heir_file is None or announce.identity(heir_file) == known)
+            self._keeping = asyncio.create_task(keeping, name="keep the record")
         _log.info(
             "replica %s serves %s on %s, announced in %s",
             spec.id, ", ".join(self.services) or "unnamed services", self.address, spec.registry or "no registry",
@@ -229,6 +234,8 @@ class Replica:
 
     def _withdraw(self) -> None:
         self._health.set_all(("", *self.services), serving=False)
+        if self._keeping is not None:
+            self._keeping.cancel()
         if self._record is not None:
             self._record.withdraw()
             self._record = None

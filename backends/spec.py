@@ -15,6 +15,8 @@ class ReplicaSpec:
     Attributes:
         id: The replica's name in its cluster (`r1`); goes out on every call as metadata.
         registry: Folder to announce the record in, absolute; None announces nowhere.
+        heir_file: A file whose loss or replacement tells that the registry is another cluster's by now, so that the
+            record is not put back; None where nobody can take the registry over.
         host: Address to bind and, unless `advertise` is given, to announce.
         port: Port to bind; 0 takes any free one. Never shared with another process.
         advertise: host or host:port to announce instead of the bound one (containers); None for the bound one.
@@ -26,6 +28,7 @@ class ReplicaSpec:
 
     id: str
     registry: str | None = None
+    heir_file: str | None = None
     host: str = "127.0.0.1"
     port: int = 0
     advertise: str | None = None

@@ -6,7 +6,14 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from backends.cluster_errors import CannotStartError, NotServingInTimeError, StateFolderError, SupervisorLostError
+from backends import file_limit
+from backends.cluster_errors import (
+    CannotStartError,
+    ClusterError,
+    NoRoomError,
+    NotServingInTimeError,
+    SupervisorLostError,
+)
 from backends.fleet import Phase
 from backends.launch import launch
 from backends.process import open_standard_descriptors
@@ -39,6 +46,7 @@ class Starting:
 
         Raises:
             StateFolderError: The lock cannot be opened, or there is no room for the supervisor's log and socket.
+            NoRoomError: So many replicas need more open files than there may be.
         """
         # First of all: without standard descriptors the lock would become one of them, and be lost at the next fork.
         open_standard_descriptors()
@@ -48,7 +56,9 @@ class Starting:
         folder.clean()
         try:
             folder.expect_room()
-        except StateFolderError:
+            if line := file_limit.shortage_of_supervisor(replicas, limit=file_limit.allow_many()):
+                raise NoRoomError(line)
+        except ClusterError:
             os.close(lock)
             raise
         view = ClusterView(

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 from typing import TYPE_CHECKING
 
+from backends import file_limit
 from backends.fleet import Phase
 from backends.leash import SupervisorLeash
 from backends.nursery import fork_nursery
@@ -32,7 +32,7 @@ def supervise(plan: ClusterPlan, *, lock: int, leash: socket.socket) -> int:
     supervisor = FleetSupervisor(plan, pipes, owns_folder=lambda: plan.folder.holds(lock))
     supervisor.begin()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    _allow_many_files()
+    file_limit.allow_many()
     code = asyncio.run(_supervise(supervisor, lock, leash))
     os.waitpid(pipes.pid, 0)  # it has ended, or does so at once: its link is closed
     folder = plan.folder
@@ -74,12 +74,6 @@ async def _supervise(supervisor: FleetSupervisor, lock: int, leash: socket.socke
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     return code
-
-
-def _allow_many_files() -> None:
-    """The supervisor has a connection to each of up to 1000 replicas; the usual limit is 1024 files."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _first_start(supervisor: FleetSupervisor) -> None:

@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from backends import file_limit
 from backends import fleet as fleets
 from backends.fleet import Drain, Fleet, Start
 from backends.spec import ReplicaSpec
@@ -62,7 +63,8 @@ class ClusterPlan:
 
     def spec(self, id: str) -> ReplicaSpec:
         """What the replica of that name is told."""
-        return ReplicaSpec(id=id, registry=str(self.registry), service=self.service)
+        lock = str(self.folder.lock)
+        return ReplicaSpec(id=id, registry=str(self.registry), heir_file=lock, service=self.service)
 
 
 class FleetSupervisor:
@@ -107,8 +109,10 @@ class FleetSupervisor:
         """Set how many replicas there should be.
 
         Raises:
-            ValueError: The number is outside what is possible.
+            ValueError: The number is outside what is possible, or there is no room for so many connections.
         """
+        if line := file_limit.shortage_of_supervisor(wanted, limit=file_limit.allowed()):
+            raise ValueError(f"{line}, then 'lbdemo down' and 'lbdemo up' again")
         after = fleets.scaled(self.fleet, wanted)
         if wanted != self.fleet.wanted:
             log.info("%d replicas are wanted, %d were", wanted, self.fleet.wanted)

@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from lb_client._version import __version__
 
+TYPE_CHECKING = False  # not from typing, which is late enough when something needs it: the command passes by here
 if TYPE_CHECKING:
+    from typing import Any
+
     from lb_client import aio
     from lb_client.answers import moving_answers
     from lb_client.channel import insecure_channel, secure_channel
@@ -50,6 +50,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """The public name, from the module it lives in."""
+    import importlib  # noqa: PLC0415 -- as above
+
     if name == "aio":
         return importlib.import_module("lb_client.aio")
     if name in _HOMES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lb_client.membership import MemberState
 from lb_client.rows import NOBODY, Row, Rows, join_rows
 from lb_client.stats import LatencyHistogram, fairness, spread
 from lb_client.verdict import Count, Facts, Stretch, Verdict, judge
@@ -202,6 +203,7 @@ def build_report(
         stretches=stretches,
         unjudged=0 if rows.anonymous else sum(sum(s.counts.values()) for s in recorder.segments if not s.settled),
         events=tuple(events),
+        aside=_aside(looks, events),
         warm_up=warm_up,
         late=run.late,
         unsent=run.unsent,
@@ -224,6 +226,20 @@ def build_report(
         warm_up=warm_up,
         verdict=judge(facts),
         answer=answer,
+    )
+
+
+def _aside(looks: Sequence[Membership], events: Sequence[Event]) -> tuple[str, ...]:
+    """Who was there all the time and never to be called, by the registry's or its own word; `r2 unhealthy`."""
+    if not looks:
+        return ()
+    ill = (MemberState.UNHEALTHY, MemberState.DRAINING)
+    first = {member.address for member in looks[0].members if member.state in ill}
+    told = {event.member.address for event in events}
+    return tuple(
+        f"{member.label} {member.state.value}"
+        for member in looks[-1].members
+        if member.state in ill and member.address in first - told
     )
 
 

@@ -80,6 +80,7 @@ class Facts:
         stretches: The judged parts, in the order of time; one when nothing changed.
         unjudged: Calls too close to a change of the endpoints to be judged.
         events: What happened to the endpoints, in the order of time.
+        aside: Endpoints that are announced and took no calls all along, each with the reason.
         warm_up: How it ended.
         late: Calls of an open loop that waited for a place in flight, and `bound` how many places there are.
         unsent: Calls of an open loop that were due and never started.
@@ -96,6 +97,7 @@ class Facts:
     stretches: tuple[Stretch, ...] = ()
     unjudged: int = 0
     events: tuple[Event, ...] = ()
+    aside: tuple[str, ...] = ()
     warm_up: WarmUp
     late: int = 0
     unsent: int = 0
@@ -252,6 +254,8 @@ def _endpoint_reasons(facts: Facts) -> Iterator[str]:
         yield f"warm-up incomplete: {and_more(facts.warm_up.missing)} never connected"
     elif not facts.warm_up.complete:
         yield "warm-up incomplete: endpoints were still connecting when the count began"
+    if facts.aside:
+        yield f"announced, and not to be called: {and_more(facts.aside)}"
     if facts.front:
         yield (
             f"{facts.front} is one address, and {len(facts.counts)} replicas answered behind it: "

@@ -133,8 +133,9 @@ class _WarmingUp:
                 return ""
             # Refused by everybody is an answer too. But a target of ours is behind its registry by a moment.
             worth_waiting = not answer.refused or self._expected_by_registry()
-            if not worth_waiting or time.monotonic() + _RETRY_S >= self._end_s:
-                return answer.reason
+            now_s = time.monotonic()
+            if not worth_waiting or now_s + _RETRY_S >= self._end_s:
+                return answer.reason or f"no answer within {now_s - self._begin_s:.2g} s"
             await asyncio.sleep(_RETRY_S if answer.refused else 0)
 
     async def _until_all_picked(self, view: ChannelView) -> WarmUp:
@@ -207,7 +208,7 @@ class _WarmingUp:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 return _Answer(reached=False, refused=True, reason=error.details() or "UNAVAILABLE")
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                return _Answer(reached=False, reason=f"no answer within {timeout_s:.3g} s")
+                return _Answer(reached=False)
             if (error.details() or "").startswith(_LAME):
                 return _Answer(reached=False, refused=True, reason=error.details() or "")
             trailing = error.trailing_metadata()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
 from dataclasses import dataclass, replace
 
 # xDS adds weights up in 32 bits.
 MAX_WEIGHT = 0xFFFF
+
+_ADDRESS = re.compile(r"(\[(?P<ipv6>[^\[\]]*:[^\[\]]*)\]|(?P<other>[^\[\]:]*)):(?P<port>[0-9]{1,9})")
 
 
 class Health(enum.Enum):
@@ -73,10 +76,10 @@ class Endpoint:
         Raises:
             ValueError: The address is not of that form.
         """
-        host, colon, port = address.rpartition(":")
-        if not colon or not port.isascii() or not port.isdigit() or (":" in host) != host.startswith("["):
+        form = _ADDRESS.fullmatch(address)
+        if form is None:
             raise ValueError(f"{address!r} is not host:port (IPv6 as [host]:port)")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port), id=id)
+        return cls(form["ipv6"] or form["other"], int(form["port"]), id=id)
 
     @property
     def address(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from lb_client.cli import interrupts
+
 __all__ = ["main"]
 
 
@@ -13,15 +15,17 @@ def main() -> None:
 
     Exit codes: 0 all well, 1 a call or an action failed, 2 usage, 130 interrupted by Ctrl-C.
     """
+    interrupts.leave_at_once()
     # Core would write lines of its own between ours, about every connection that ends (`I1122 … Got goaway`). For this
     # process and those that it starts; gRPC reads it when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    try:
-        # Inside, so that Ctrl-C while it is imported ends like any other.
-        from lb_client.cli.root import run  # noqa: PLC0415
+    from lb_client.cli.root import run  # noqa: PLC0415 -- only now: Ctrl-C in the middle of it ends well
 
+    try:
         code = run()
+        interrupts.ignore()
     except KeyboardInterrupt:
-        sys.stderr.write("lbdemo: interrupted\n")
-        code = 130
+        # A second one, while the first was being answered.
+        interrupts.ignore()
+        code = interrupts.CODE
     sys.exit(code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lb_client.cli import interrupts
 from lb_client.cli.call_values import (
     MAX_CONCURRENCY,
     MAX_COUNT,
@@ -83,6 +84,7 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     """
     # Looking for garbage among what is being imported finds none and costs 15 ms; the session turns it on again.
     gc.disable()
+    interrupts.leave_at_once()
     policy_is_given = ctx.get_parameter_source("policy") is not click.core.ParameterSource.DEFAULT
     if options["via"] == "proxy" and policy_is_given:
         raise click.UsageError("--policy is the client's, and with --via proxy an Envoy balances, by round_robin.")
@@ -90,6 +92,7 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
 
     report = carry_out(plan)
+    interrupts.unwind()
     _print(report, as_json=as_json)
     ctx.exit(INTERRUPTED if report.run.stopped else 1 if report.failed or not report.calls else 0)
 

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import logging
 import selectors
-import signal
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import click
-
+from lb_client.cli import interrupts
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
-from lb_client.cli.call_target import OpenTarget, open_target, unreachable
+from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
 from lb_client.cli.common import Failure
-from lb_client.phrases import printable
+from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
     from lb_client.measurement import Measurement
     from lb_client.report import Question, Report
-
-GRACE_S = 1.0
-"""How long calls in flight may still take after Ctrl-C."""
-
-MAX_WARNINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +62,27 @@ def carry_out(plan: Plan) -> Report:
     Raises:
         Failure: Nothing could be called.
         click.UsageError: The data does not fit the method.
+        KeyboardInterrupt: Ctrl-C before the first call.
     """
     warnings = Warnings.of_resolver()
     try:
         return _run(plan)
+    except WhollyToldError:
+        warnings.forget()
+        raise
     finally:
         gc.enable()
         warnings.print()
 
 
 def _run(plan: Plan) -> Report:
+    _import_all()
     if not plan.proxied:
         return _run_through(plan, None)
-    from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- only who asks for a proxy pays
+    from lb_client import proxy as _  # noqa: F401, PLC0415 -- only who asks for a proxy pays
+    from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- the same
 
+    interrupts.unwind()  # an Envoy has to be ended again
     with proxy_for(plan.target, plan.cluster) as proxy:
         return _run_through(plan, proxy)
 
@@ -94,55 +90,36 @@ def _run(plan: Plan) -> Report:
 def _run_through(plan: Plan, proxy: Proxy | None) -> Report:
     # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
     # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        return runner.run(_session(plan, proxy))
+    return run_session(
+        _session(plan, proxy), loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
+    )
 
 
-class Warnings(logging.Handler):
-    """Keeps what the resolver warns of until the screen is free. Health and membership are the report's to tell."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._lines: list[str] = []
-
-    @classmethod
-    def of_resolver(cls) -> Self:
-        """A handler that takes all that the resolver warns of from now on."""
-        handler = cls()
-        logging.getLogger("resolver").addHandler(handler)
-        logging.getLogger("resolver.snapshots").setLevel(logging.ERROR)
-        return handler
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line, once, and no more than a screen can take."""
-        line = record.getMessage()
-        if len(self._lines) < MAX_WARNINGS and line not in self._lines:
-            self._lines.append(line)
-
-    def print(self) -> None:
-        """Write the lines to stderr, and stop listening."""
-        logging.getLogger("resolver").removeHandler(self)
-        for line in self._lines:
-            click.echo(f"lbdemo: {printable(line)}", err=True)
+def _import_all() -> None:
+    """Import what the session needs as long as Ctrl-C may leave at once."""
+    from lb_client import aio, channelz, measurement, tracking  # noqa: F401, PLC0415 -- help needs none of it
+    from lb_client.cli import call_live  # noqa: F401, PLC0415 -- the same
 
 
 async def _session(plan: Plan, proxy: Proxy | None) -> Report:
     from lb_client.report import Question  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
     question = Question(target=plan.target, policy=plan.policy, requested=plan.requested)
-    if proxy is None:
-        async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
-            return await _measure(plan, target, question)
-    from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
+    with Interruptible() as interruptible:
+        if proxy is None:
+            async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+                return await _measure(plan, target, question, interruptible)
+        from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
 
-    question = replace(question, via="proxy", proxy=proxy.address, proxy_origin=proxy.origin)
-    async with open_through(proxy.address, plan.target) as target:
-        return await _measure(plan, target, question)
+        question = replace(question, via="proxy", proxy=proxy.address, proxy_origin=proxy.origin)
+        async with open_through(proxy.address, plan.target) as target:
+            return await _measure(plan, target, question, interruptible)
 
 
-async def _measure(plan: Plan, target: OpenTarget, question: Question) -> Report:
+async def _measure(plan: Plan, target: OpenTarget, question: Question, interruptible: Interruptible) -> Report:
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
+    await expect_room(target, plan.warm_up_timeout_s)
     prepared = plan.prepared
     if prepared is None:
         await _expect_endpoints(plan, target)
@@ -161,12 +138,13 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question) -> Report
     )
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:
-        raise Failure(_unreachable(plan, target, warm_up.reason))
+        raise _unreachable(plan, target, warm_up.reason)
     # What is there now stays: no collection goes through it while calls are measured.
     gc.freeze()
     gc.enable()
-    with _interruptible(measurement):
-        await _run_and_show(plan, measurement)
+    interruptible.begin(stop=measurement.stop, cut=measurement.abort)
+    await _run_and_show(plan, measurement)
+    interruptible.end()
     answer = None
     if prepared.decode is not None and measurement.first_answer is not None:
         answer = prepared.decode(measurement.first_answer)
@@ -189,34 +167,12 @@ async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
         await asyncio.gather(showing, return_exceptions=True)
 
 
-@contextlib.contextmanager
-def _interruptible(measurement: Measurement) -> Iterator[None]:
-    """Ctrl-C ends the run and still reports; again, or GRACE_S later, it cuts off what is in flight."""
-    loop = asyncio.get_running_loop()
-    pressed = 0
-
-    def interrupt() -> None:
-        nonlocal pressed
-        pressed += 1
-        if pressed == 1:
-            measurement.stop()
-            loop.call_later(GRACE_S, measurement.abort)
-        else:
-            measurement.abort()
-
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-
-
 async def _expect_endpoints(plan: Plan, target: OpenTarget) -> None:
     """Questions to a target of ours fail at once while it has no endpoint: say so in the words of the registry."""
     look = await target.tracker.first(plan.warm_up_timeout_s)
     if target.tracker.knows_registry and (look is None or not look.ready):
-        raise Failure(_unreachable(plan, target, "no answer"))
+        raise _unreachable(plan, target, "no answer")
 
 
-def _unreachable(plan: Plan, target: OpenTarget, reason: str) -> str:
+def _unreachable(plan: Plan, target: OpenTarget, reason: str) -> Failure:
     return unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=reason)

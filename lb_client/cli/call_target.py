@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backends import file_limit
 from lb_client.cli.common import Failure
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def check_target(target: str) -> bool:
 
     if not target or not target.isprintable() or any(c.isspace() for c in target):
         raise click.UsageError(f"target {target!r} is empty or contains white space or control characters.")
-    if _HOST_PORT.fullmatch(target):
+    if form := _HOST_PORT.fullmatch(target):
+        _check_port(target, form[2])
         return False
     form = _SCHEME.fullmatch(target)
     if form is None:
@@ -85,6 +87,8 @@ def check_target(target: str) -> bool:
             raise click.UsageError(f"target {target!r} names nothing after its scheme.")
         if scheme in ("ipv4", "ipv6"):
             _check_list(target, scheme, rest)
+        if scheme == "dns" and (form := _HOST_PORT.fullmatch(rest.rpartition("/")[2])):
+            _check_port(target, form[2])
         return False
     if not is_known_scheme(target):
         raise click.UsageError(
@@ -97,6 +101,12 @@ def check_target(target: str) -> bool:
     except TargetError as error:
         raise click.UsageError(str(error)) from None
     return True
+
+
+def _check_port(target: str, port: str) -> None:
+    """Core would take the number modulo 65536."""
+    if len(port) > 5 or not 1 <= int(port) <= 65535:
+        raise click.UsageError(f"target {target!r}: port {port} is not between 1 and 65535.")
 
 
 def _check_list(target: str, scheme: str, rest: str) -> None:
@@ -148,18 +158,33 @@ async def open_target(target: str, policy_name: str, *, ours: bool) -> AsyncIter
         await channel.close()
 
 
-def unreachable(target: OpenTarget, name: str, *, ours: bool, timeout_s: float, reason: str) -> str:
+class WhollyToldError(Failure):
+    """Whatever the resolver has warned of is in this line, or comes of what it tells."""
+
+
+def unreachable(target: OpenTarget, name: str, *, ours: bool, timeout_s: float, reason: str) -> Failure:
     """Why nothing can be called there, in the words of the registry if there is one, else in gRPC's (`reason`)."""
     from lb_client.phrases import and_more, counted  # noqa: PLC0415 -- only after a failure
 
+    if file_limit.tells_of_shortage(reason):
+        return WhollyToldError(file_limit.out_of_files())
     look = target.tracker.now
     if not ours:
-        return f"no server reachable at {name}: {' '.join(reason.split())}"
+        return Failure(f"no server reachable at {name}: {' '.join(reason.split())}")
     if look is None:
-        return f"{name} could not be resolved within {timeout_s:g} s"
+        return Failure(f"{name} could not be resolved within {timeout_s:g} s")
     if not look.members:
-        return f"no replica is announced at {name}: start some with 'lbdemo up'"
+        return _nobody_announced(name)
     if not look.ready:
         states = and_more([f"{member.label} {member.state.value}" for member in look.members])
-        return f"none of {counted(len(look.members), 'endpoint')} at {name} is healthy: {states}"
-    return f"no replica reachable at {name}: {' '.join(reason.split())}"
+        return Failure(f"none of {counted(len(look.members), 'endpoint')} at {name} is healthy: {states}")
+    return Failure(f"no replica reachable at {name}: {' '.join(reason.split())}")
+
+
+def _nobody_announced(target: str) -> Failure:
+    from resolver.registry.directory import folder_of  # noqa: PLC0415 -- only after a failure
+
+    folder = folder_of(target)
+    if folder is not None and not folder.exists():
+        return WhollyToldError(f"there is no folder {folder}: start replicas that announce themselves in it")
+    return Failure(f"no replica is announced at {target}: start some with 'lbdemo up'")

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from backends import file_limit
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -19,6 +21,33 @@ class Failure(Exception):  # noqa: N818 -- it reads as what it is: the command f
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Between(click.ParamType[int]):
+    """A whole number from `low` to `high`, both included; what click's own says of others is no sentence."""
+
+    name = "N"
+
+    def __init__(self, low: int, high: int, what: str) -> None:
+        self._low, self._high, self._what = low, high, what
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; a click error says what is possible."""
+        text = str(value).strip()
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and self._low <= int(text) <= self._high):
+            self.fail(f"{value!r} is no {self._what}: write {self._low:,} to {self._high:,}.", param, ctx)
+        return int(text)
+
+
+def expect_room_for_files() -> None:
+    """Take as many open files as this process may have.
+
+    Raises:
+        Failure: They are too few to do anything with gRPC.
+    """
+    if line := file_limit.shortage("lbdemo's commands", file_limit.LEAST, limit=file_limit.allow_many()):
+        raise Failure(line)
 
 
 def _cluster_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from backends.cluster_errors import NotRunningError
 from lb_client.cli.common import Failure, cluster_option
-from lb_client.cli.fleet_options import Seconds, clear_failures
+from lb_client.cli.fleet_options import Seconds, clear_failures, for_cluster
 from lb_client.cli.fleet_view import progress, styled
+
+if TYPE_CHECKING:
+    from backends.view import ClusterView
 
 
 @click.command(short_help="Drain and stop every replica.")
@@ -26,14 +30,22 @@ def command(*, timeout_s: float, as_json: bool, cluster: str) -> None:
 
     began = time.monotonic()
     before = None
+    drains = False
+
+    def watch(view: ClusterView) -> None:
+        nonlocal drains
+        drains = True
+        show(view)
+
     try:
-        with clear_failures(), progress("draining", lambda v: (v.wanted - len(v.replicas), v.wanted)) as watcher:
+        with clear_failures(), progress("draining", lambda v: (v.wanted - len(v.replicas), v.wanted)) as show:
             try:
-                before = clusters.down(cluster, timeout_s=timeout_s, watcher=watcher)
+                before = clusters.down(cluster, timeout_s=timeout_s, watcher=watch)
             except NotRunningError:
                 left = clusters.leftovers(cluster, remove=True)
     except KeyboardInterrupt:
-        raise Failure("interrupted; the cluster drains and ends by itself", exit_code=130) from None
+        after = "the cluster drains and ends by itself" if drains else f"see 'lbdemo status{for_cluster(cluster)}'"
+        raise Failure(f"interrupted; {after}", exit_code=130) from None
     elapsed_s = time.monotonic() - began
     if as_json:
         stopped = [] if before is None else [r.id for r in before.replicas]

@@ -45,7 +45,7 @@ def run(cluster: str, *, replicas: int, service: str | None, timeout_s: float) -
                 try:
                     view = starting.wait(until_serving=True, timeout_s=timeout_s, watcher=show)
                     show()
-                    click.echo(what_happened(view, 0, 0, time.monotonic() - began), err=True)
+                    click.echo(what_happened(view, 0, 0, time.monotonic() - began, asked=replicas), err=True)
                     click.echo(f"{how_to_use(view)}, or Ctrl-C here", err=True)
                     for _ in starting.events():
                         show()

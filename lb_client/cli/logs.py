@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lb_client.cli.common import Failure, cluster_option
+from lb_client.cli.common import Between, Failure, cluster_option
 from lb_client.cli.fleet_options import clear_failures, for_cluster
 from lb_client.cli.fleet_view import styled
 
@@ -21,7 +21,12 @@ _COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright
 @click.command(short_help="Print what the replicas wrote.")
 @click.argument("replicas", nargs=-1, metavar="[REPLICA|supervisor]...")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until Ctrl-C, new and restarted replicas included.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each.  [default: all]")
+@click.option(
+    "--tail",
+    type=Between(0, 10**9, "number of lines"),
+    metavar="N",
+    help="Only the last N lines of each.  [default: all]",
+)
 @cluster_option
 def command(*, replicas: tuple[str, ...], follow: bool, tail: int | None, cluster: str) -> None:
     """Print what the replicas and their supervisor wrote; of some, if named. The logs outlive the cluster."""

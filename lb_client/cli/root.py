@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lb_client._version import __version__
-from lb_client.cli.common import Failure
+from lb_client.cli import interrupts, standard_streams
+from lb_client.cli.common import Failure, expect_room_for_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +30,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
     "completion": ("lb_client.cli.completion", "Print the shell's completion script."),
 }
-
-
-_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class LazyGroup(click.Group):
@@ -65,6 +60,14 @@ class LazyGroup(click.Group):
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; Ctrl-C ends it with a line of ours. That of click is an empty one."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            interrupts.pass_over()
+            raise Failure(interrupts.WORD, exit_code=interrupts.CODE) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's signature
         """The list of subcommands, without importing them."""
         with formatter.section("Commands"):
@@ -85,40 +88,41 @@ def _name_variable(command: str, option: click.Option) -> None:
     epilog="Start with: lbdemo up --replicas 3 && lbdemo call --count 100 && lbdemo down",
 )
 @click.version_option(__version__, prog_name="lbdemo")
-def root() -> None:
+@click.pass_context
+def root(ctx: click.Context) -> None:
     """Client-side load balancing for gRPC, to start, to watch and to break."""
+    # The subcommand is imported, and about to begin.
+    if ctx.invoked_subcommand != "completion":
+        expect_room_for_files()
+    interrupts.unwind()
 
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `lb_client.cli.main` for what they mean."""
+    standard_streams.open_missing()
     kwargs: dict[str, Any] = {"args": args, "prog_name": "lbdemo", "standalone_mode": False}
     try:
         code = root.main(**kwargs)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        standard_streams.complain(error.format_message())
         code = error.exit_code
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "lbdemo"
-        click.echo(f"{command}: {_one_line(error.format_message())} (see {command} --help)", err=True)
+        standard_streams.complain(f"{command}: {_one_line(error.format_message())} (see {command} --help)")
         code = error.exit_code
     except click.ClickException as error:
-        click.echo(f"lbdemo: {_one_line(error.format_message())}", err=True)
+        standard_streams.complain(f"lbdemo: {_one_line(error.format_message())}")
         code = error.exit_code
     except Failure as failure:
-        click.echo(f"lbdemo: {failure}", err=True)
+        interrupts.break_line(failure.exit_code)
+        standard_streams.complain(f"lbdemo: {failure}")
         code = failure.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lbdemo: interrupted", err=True)
-        code = 130
+        interrupts.pass_over()
+        standard_streams.complain(f"lbdemo: {interrupts.WORD}")
+        code = interrupts.CODE
     except OSError as error:
-        if error.errno not in _OUTPUT_ERRORS:
-            raise
-        # What could not be written is still in its buffer, and Python would try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # The reader of a pipe went away (`lbdemo call --json | head`): nothing to say to anybody.
-        if error.errno != errno.EPIPE:
-            click.echo(f"lbdemo: the output cannot be written: {error.strerror}", err=True)
-        code = 1
+        code = standard_streams.give_up(error)
     return code if isinstance(code, int) else 0
 
 

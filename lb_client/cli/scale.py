@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import click
@@ -10,7 +9,7 @@ import click
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import ReplicaCount, Seconds, clear_failures, for_cluster
 from lb_client.cli.fleet_view import progress
-from lb_client.cli.up import what_happened
+from lb_client.cli.up import as_json_text, what_happened
 
 
 # -1 is a number that gets its own answer, no unknown option.
@@ -36,6 +35,6 @@ def command(*, replicas: int, wait: bool, timeout_s: float, as_json: bool, clust
         raise Failure(f"interrupted; the cluster goes on: see 'lbdemo status{where}'", exit_code=130) from None
     elapsed_s = time.monotonic() - began
     if as_json:
-        click.echo(json.dumps({**outcome.view.as_dict(), "before": outcome.before, "elapsed_s": round(elapsed_s, 3)}))
+        click.echo(as_json_text(outcome, elapsed_s))
     else:
-        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s))
+        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s, asked=outcome.asked))

@@ -15,6 +15,9 @@ import click
 
 from backends.errors import CannotStart
 from backends.spec import ReplicaSpec
+from lb_client.cli import interrupts
+from lb_client.cli.common import Between
+from lb_client.cli.fleet_options import service_name
 
 
 def _default_id() -> str:
@@ -46,11 +49,14 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind; 0.0.0.0 for every interface.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port to bind; 0, the default, takes a free one."
+    "--port", type=Between(0, 65535, "port"), default=0, help="Port to bind; 0, the default, takes a free one."
 )
 @click.option("--advertise", metavar="HOST[:PORT]", help="Address to announce instead of the bound one.")
 @click.option(
-    "--service", metavar="PKG.MODULE:FUNC", help="Function that registers your servicers.  [default: Greeter]"
+    "--service",
+    metavar="PKG.MODULE:FUNC",
+    callback=service_name,
+    help="Function that registers your servicers.  [default: Greeter]",
 )
 @click.option("--linger", type=float, default=0.3, show_default=True, metavar="S", callback=_seconds,
               help="Seconds in which calls still succeed after the record is withdrawn.")  # fmt: skip
@@ -77,6 +83,7 @@ def command(
 
     Exit codes: 0 after a drain, 2 usage, 3 if it cannot start.
     """
+    interrupts.leave_at_once()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="lbdemo: %(message)s")
     spec = ReplicaSpec(
         id=_default_id() if id is None else id,

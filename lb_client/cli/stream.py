@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lb_client.cli import interrupts
 from lb_client.cli.call_values import Deadline, Duration, Whole, metadata_pairs
 from lb_client.cli.common import cluster_option
 from lb_client.script import Mode
@@ -85,10 +86,12 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
 
     Exit codes: 0 every stream ended as its mode asks, 1 one did not or nobody was there, 2 usage, 130 ended by Ctrl-C.
     """  # noqa: D301 -- click's mark is a real backspace
+    interrupts.leave_at_once()
     plan = _plan(as_json=as_json, **options)
     from lb_client.cli.stream_session import carry_out  # noqa: PLC0415 -- help needs none of it
 
     report = carry_out(plan)
+    interrupts.unwind()
     if as_json:
         import json  # noqa: PLC0415 -- only who asks for it pays
 

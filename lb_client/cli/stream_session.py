@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import sys
 import time
 from collections import deque
@@ -14,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lb_client.cli.call_screen import Screen
-from lb_client.cli.call_session import Warnings
-from lb_client.cli.call_target import OpenTarget, open_target, unreachable
+from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
 from lb_client.cli.common import Failure
+from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 from lb_client.paper import BOLD, GREEN, Paper
 from lb_client.phrases import counted
 from lb_client.script import Kind
@@ -27,13 +25,8 @@ from lb_client.timeline import Timeline
 from lb_client.warmup import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lb_client.script import Moment, Script
     from lb_client.warmup import WarmUp
-
-GRACE_S = 1.0
-"""How long streams may still take after Ctrl-C."""
 
 MOST_MOMENTS = 10_000
 SHOWN, LAST_SHOWN = 200, 6
@@ -72,10 +65,14 @@ def carry_out(plan: StreamPlan) -> StreamReport:
 
     Raises:
         Failure: Nobody could be talked to.
+        KeyboardInterrupt: Ctrl-C before the first stream.
     """
     warnings = Warnings.of_resolver()
     try:
-        return asyncio.run(_session(plan))
+        return run_session(_session(plan))
+    except WhollyToldError:
+        warnings.forget()
+        raise
     finally:
         warnings.print()
 
@@ -122,42 +119,45 @@ class _Scribe:
 
 
 async def _session(plan: StreamPlan) -> StreamReport:
-    async with open_target(plan.target, plan.policy, ours=plan.ours) as target, Witnesses() as witnesses:
-        warmed = await _warm_up(plan, target)
-        target.tracker.look_again()
-        look = target.tracker.now
-        scribe = _Scribe(plan) if plan.streams == 1 else None
-        talks = Talks(
-            target.channel,
-            plan.script,
-            streams=plan.streams,
-            uneven=plan.uneven,
-            tell=scribe.tell if scribe is not None else None,
-            witnesses=witnesses,
-        )
-        with _interruptible(talks):
-            await _run_and_show(talks)
-        target.tracker.look_again()
-        now = target.tracker.now
-        if all(talk.status == "UNIMPLEMENTED" for talk in talks.talks):
-            raise Failure(
-                f"{plan.target} does not serve lbdemo.v1.Conversation: replicas do that were given no --service"
+    with Interruptible() as interruptible:
+        async with open_target(plan.target, plan.policy, ours=plan.ours) as target, Witnesses() as witnesses:
+            await expect_room(target, plan.warm_up_timeout_s)
+            warmed = await _warm_up(plan, target)
+            target.tracker.look_again()
+            look = target.tracker.now
+            scribe = _Scribe(plan) if plan.streams == 1 else None
+            talks = Talks(
+                target.channel,
+                plan.script,
+                streams=plan.streams,
+                uneven=plan.uneven,
+                tell=scribe.tell if scribe is not None else None,
+                witnesses=witnesses,
             )
-        views = await witnesses.views(talks.talks)
-        return StreamReport(
-            target=plan.target,
-            policy=plan.policy,
-            script=plan.script,
-            requested=plan.requested,
-            talks=talks.talks,
-            ready=look.ready if look is not None else (),
-            ready_now=now.ready if now is not None else (),
-            warm_up=warmed,
-            elapsed_s=talks.elapsed_s,
-            stopped=talks.stopped,
-            views=views,
-            moments=tuple(scribe.moments) if scribe is not None else (),
-        )
+            interruptible.begin(stop=talks.stop, cut=talks.cut)
+            await _run_and_show(talks)
+            interruptible.end()
+            target.tracker.look_again()
+            now = target.tracker.now
+            if all(talk.status == "UNIMPLEMENTED" for talk in talks.talks):
+                raise Failure(
+                    f"{plan.target} does not serve lbdemo.v1.Conversation: replicas do that were given no --service"
+                )
+            views = await witnesses.views(talks.talks)
+            return StreamReport(
+                target=plan.target,
+                policy=plan.policy,
+                script=plan.script,
+                requested=plan.requested,
+                talks=talks.talks,
+                ready=look.ready if look is not None else (),
+                ready_now=now.ready if now is not None else (),
+                warm_up=warmed,
+                elapsed_s=talks.elapsed_s,
+                stopped=talks.stopped,
+                views=views,
+                moments=tuple(scribe.moments) if scribe is not None else (),
+            )
 
 
 async def _warm_up(plan: StreamPlan, target: OpenTarget) -> WarmUp:
@@ -172,9 +172,7 @@ async def _warm_up(plan: StreamPlan, target: OpenTarget) -> WarmUp:
         metadata=plan.script.metadata,
     )
     if warmed.reason:
-        raise Failure(
-            unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=warmed.reason)
-        )
+        raise unreachable(target, plan.target, ours=plan.ours, timeout_s=plan.warm_up_timeout_s, reason=warmed.reason)
     return warmed
 
 
@@ -205,22 +203,3 @@ async def _show_progress(talks: Talks) -> None:
             line += f"  {counted(messages, 'message')}  {rate:,.0f}/s" + (f"  {moved:,} moved" if moved else "")
             screen.draw([line])
             await asyncio.sleep(TICK_S)
-
-
-@contextlib.contextmanager
-def _interruptible(talks: Talks) -> Iterator[None]:
-    """Ctrl-C closes every stream and still reports; again, or GRACE_S later, it cancels them."""
-    loop = asyncio.get_running_loop()
-
-    def interrupt() -> None:
-        if talks.stopped:
-            talks.cut()
-        else:
-            talks.stop()
-            loop.call_later(GRACE_S, talks.cut)
-
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)

@@ -15,6 +15,7 @@ from lb_client.cli.fleet_view import progress, styled
 from lb_client.phrases import and_more
 
 if TYPE_CHECKING:
+    from backends.cluster import Outcome
     from backends.view import ClusterView
 
 SHOWN = 4
@@ -58,25 +59,32 @@ def command(
             raise Failure(_interrupted(cluster), exit_code=130) from None
     elapsed_s = time.monotonic() - began
     if as_json:
-        click.echo(json.dumps({**outcome.view.as_dict(), "before": outcome.before, "elapsed_s": round(elapsed_s, 3)}))
+        click.echo(as_json_text(outcome, elapsed_s))
     else:
-        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s))
+        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s, asked=outcome.asked))
         click.echo(how_to_use(outcome.view))
     gc.freeze()  # nor at the end: it is the last 10 ms before the prompt
 
 
-def what_happened(view: ClusterView, before: int, served: int, elapsed_s: float) -> str:
-    """One line: how many serve now, and since when.
+def as_json_text(outcome: Outcome, elapsed_s: float) -> str:
+    """What `up --json` and `scale --json` print: the cluster, and what became of the order."""
+    more = {"asked": outcome.asked, "before": outcome.before, "elapsed_s": round(elapsed_s, 3)}
+    return json.dumps({**outcome.view.as_dict(), **more})
+
+
+def what_happened(view: ClusterView, before: int, served: int, elapsed_s: float, *, asked: int) -> str:
+    """One line: how many serve now, and since when; before that, whether it is somebody else's number by now.
 
     Args:
         view: The cluster now.
         before: How many were wanted before the command.
         served: How many of these served then.
         elapsed_s: What the command took.
+        asked: How many the command asked for.
     """
     many = f"{view.wanted} replica{'' if view.wanted == 1 else 's'}"
     verb = "serves" if view.wanted == 1 else "serve"
-    if view.settled and before == served == view.wanted:
+    if view.settled and before == served == view.wanted == asked:
         line = f"{many} {verb} already: nothing to do"
     elif view.settled:
         line = f"{many} {verb} after {elapsed_s:.2f} s"
@@ -87,6 +95,8 @@ def what_happened(view: ClusterView, before: int, served: int, elapsed_s: float)
         line = f"{many} {verb}; {rest} more {'drains' if rest == 1 else 'drain'}"
     else:
         line = f"{view.serving} of {many} serve; the others start"
+    if view.wanted != asked:
+        line = f"somebody scaled to {view.wanted} meanwhile, not to the {asked} of this command: {line}"
     return styled(line, fg="green" if view.settled else "yellow", bold=True)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import stat
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,17 +17,20 @@ from resolver.errors import TargetError
 from resolver.registry.daemon import DaemonThread
 from resolver.registry.folder import FolderChanges
 from resolver.registry.records import MAX_RECORD_BYTES, RecordError, parse_record
-from resolver.target import quote_path
+from resolver.target import Target, quote_path
 
 if TYPE_CHECKING:
     from resolver.model import Endpoint
     from resolver.registry.base import EndpointWatcher
-    from resolver.target import Target
 
 _log = logging.getLogger(__name__)
 
 # Events wake the watcher at once. This tick is for what sends none: a folder not there yet, a network file system.
 _TICK_S = 0.5
+# A folder that is removed loses its records first: what is missing counts once the folder has outlived it for so long.
+_REMOVAL_S = 0.02
+# And one that is back is filled by and by: replicas look once a second whether their records are there.
+_RETURN_S = 2.0
 
 
 def factory(target: Target) -> EndpointWatcher:
@@ -33,14 +38,15 @@ def factory(target: Target) -> EndpointWatcher:
 
     A file that does not hold a usable record is named in the log once and skipped; one that held a usable record before
     keeps it, since it may be half-written now. A folder that vanishes, or cannot be read, keeps the last good set, says
-    so in the log, and is read again when it is back.
+    so in the log, and is followed again when it is back; who is not announced again within two seconds has left. To
+    tell its end from that of its records, a record that is gone counts after 20 ms.
 
     Raises:
         TargetError: The path is not absolute, or is a file.
     """
     if target.authority:
         raise TargetError(f"{target}: a folder has no host: write dir:///absolute/path (three slashes)")
-    folder = Path(os.path.normpath(unquote(target.path)))
+    folder = _path_of(target)
     if not folder.is_absolute():
         raise TargetError(
             f"{target}: the folder must be an absolute path: dir://{quote_path(str(Path.cwd() / folder))}"
@@ -52,10 +58,21 @@ def factory(target: Target) -> EndpointWatcher:
     return _watch(folder)
 
 
+def folder_of(target: str) -> Path | None:
+    """The folder that a target names; None for one of another scheme."""
+    parsed = Target.parse(target)
+    return _path_of(parsed) if parsed.scheme == "dir" else None
+
+
+def _path_of(target: Target) -> Path:
+    return Path(os.path.normpath(unquote(target.path)))
+
+
 async def _watch(path: Path) -> EndpointWatcher:
     folder = RecordFolder(path)
     last: tuple[Endpoint, ...] | None = None
-    lost = False
+    lost = shrunk = False
+    filled_at = 0.0
     with FolderChanges(path) as changes, DaemonThread("lbdemo reads a registry") as beside:
         while True:
             try:
@@ -72,11 +89,26 @@ async def _watch(path: Path) -> EndpointWatcher:
             else:
                 if lost:
                     lost = False
+                    filled_at = time.monotonic() + _RETURN_S
                     _log.info("registry folder %s is there", path)
+                missing = _missing(last or (), found)
+                if missing and time.monotonic() < filled_at:
+                    found = tuple(sorted((*found, *missing)))
+                elif missing and not shrunk:
+                    shrunk = True
+                    await asyncio.sleep(_REMOVAL_S)
+                    continue
+                shrunk = False
                 if found != last:
                     last = found
                     yield found
             await changes.wait(_TICK_S)
+
+
+def _missing(before: tuple[Endpoint, ...], now: tuple[Endpoint, ...]) -> list[Endpoint]:
+    """Endpoints whose addresses are no longer announced."""
+    addresses = {endpoint.address for endpoint in now}
+    return [endpoint for endpoint in before if endpoint.address not in addresses]
 
 
 def _why(error: OSError) -> str:

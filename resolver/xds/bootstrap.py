@@ -53,7 +53,8 @@ def read(environ: MutableMapping[str, str]) -> dict[str, Any] | None:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BootstrapError(f"{source} cannot be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+            raise BootstrapError(f"{source} cannot be read: {why}; mend it, or unset the variable") from None
     elif text := environ.get(TEXT_VARIABLE, ""):
         source = f"the text in {TEXT_VARIABLE}"
     else:
@@ -61,9 +62,9 @@ def read(environ: MutableMapping[str, str]) -> dict[str, Any] | None:
     try:
         bootstrap = json.loads(text)
     except ValueError as error:
-        raise BootstrapError(f"{source} is not JSON: {error}") from None
+        raise BootstrapError(f"{source} is not JSON: {error}; mend it, or unset the variable") from None
     if not isinstance(bootstrap, dict):
-        raise BootstrapError(f"{source} is not a JSON object")
+        raise BootstrapError(f"{source} is not a JSON object; mend it, or unset the variable")
     return bootstrap
 
 
@@ -128,6 +129,6 @@ def core_has_xds_clients() -> bool:
 
     The Client Status Discovery Service reads the same dump (gRFC A40); only its servicer is public, not the dump.
     """
-    from grpc._cython import cygrpc  # type: ignore[attr-defined]  # noqa: PLC0415 -- private: kept to the one place
+    from grpc._cython import cygrpc  # noqa: PLC0415 -- private: kept to the one place
 
     return bool(cygrpc.dump_xds_configs())

@@ -23,11 +23,12 @@ _MB = 1e6
 # So many changes are one of each kind at each endpoint: only whole cycles compare.
 _CYCLE = 9
 _SETTLE_S = 0.3
-# "No growth": nothing that Python holds for each change, which would be a block at least. Of threads not one for two
-# hundred changes: gRPC's pool has one more or less now and then. Of RSS no more than the allocator's and gRPC's own
-# unrest, for which a bare connection that is opened and closed stands beside it; a quick run is over before
-# that has settled.
-_THREADS = Bound(high=0.005)
+# Core ends an extra thread of its pool when that was idle for 20 s: kIdleThreadLimit in work_stealing_thread_pool.cc.
+_POOL_IDLE_S = 25
+# "No growth": no thread, socket or descriptor at all; nothing that Python holds for each change, which would be a block
+# at least; of RSS no more than the allocator's and gRPC's own unrest, for which a bare connection that is opened and
+# closed stands beside it. A quick run is over before these two have settled: blocks are a saw, its teeth as long as
+# three hundred changes.
 _BLOCKS = Bound(high=0.5)
 _BYTES = Bound(high=1000)
 
@@ -68,12 +69,13 @@ def _idle(scale: Scale, api: str, folder: Path, running: Sequence[processes.Runn
 def _churn(scale: Scale, folder: Path, address: str) -> Iterator[Row]:
     with processes.Worker("holder", "ours", "sync", f"dir://{folder}") as worker:
         ours = _series(scale, worker)
+        idle = _once_idle(worker, ours)
     with processes.Worker("connections", address) as worker:
         bare = _series(scale, worker)
     warm, changes = ours[0]["count"], ours[-1]["count"] - ours[0]["count"]
     first, last = ours[0], ours[-1]
     inputs = {"endpoints": _ENDPOINTS, "changes": changes, "after": warm}
-    for what in ("sockets", "descriptors"):
+    for what in ("threads", "sockets", "descriptors"):
         yield Row(
             benchmark=NAME,
             what=f"{what} more after snapshot changes",
@@ -84,12 +86,21 @@ def _churn(scale: Scale, folder: Path, address: str) -> Iterator[Row]:
             spread=Spread.of([point[what] - first[what] for point in ours]),
             bound=Bound(high=0),
         )
-    for series, cause, threads_bound, bytes_bound, blocks_bound in (
-        (ours, "snapshot change", _THREADS, None if scale.quick else _BYTES, _BLOCKS),
-        (bare, "bare connection, opened and closed", None, None, None),
+    yield Row(
+        benchmark=NAME,
+        what="threads of core's pool more after snapshot changes, once idle",
+        inputs=inputs,
+        a=Side("after", idle["pool"], ""),
+        b=Side("before", first["pool"], ""),
+        figure=idle["pool"] - first["pool"],
+        bound=Bound(high=0),
+        note=f"in between at most {max(point['pool'] for point in ours)}",
+    )
+    for series, cause, bytes_bound, blocks_bound in (
+        (ours, "snapshot change", *((None, None) if scale.quick else (_BYTES, _BLOCKS))),
+        (bare, "bare connection, opened and closed", None, None),
     ):
         for key, what, unit, bound in (
-            ("threads", "threads", "", threads_bound),
             ("rss", "RSS", "bytes", bytes_bound),
             ("blocks", "Python's blocks of memory", "blocks", blocks_bound),
         ):
@@ -114,6 +125,16 @@ def _series(scale: Scale, worker: processes.Worker) -> list[dict[str, int]]:
         answer = worker.ask(count=block if series else warm, settle_s=_SETTLE_S)
         series.append({**answer, "count": count})
     return series
+
+
+def _once_idle(worker: processes.Worker, series: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    """What is held after the last change, as soon as core's pool is no larger than before, or has had its time."""
+    last = series[-1]
+    for _ in range(_POOL_IDLE_S):
+        if last["pool"] <= series[0]["pool"]:
+            break
+        last = worker.ask(count=0, settle_s=1)
+    return last
 
 
 def _growth(series: Sequence[Mapping[str, int]], key: str) -> float:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,35 @@ def test_empty_registry_is_told_as_such(tmp_path: Path) -> None:
     ran = lbdemo("call", "--target", f"dir://{tmp_path}")
     assert ran.code == 1
     assert "no replica is announced" in ran.only_line
+
+
+def test_registry_folder_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    ran = lbdemo("call", "--target", f"dir://{tmp_path}/nope")
+    assert ran.code == 1
+    assert ran.only_line == f"lbdemo: there is no folder {tmp_path}/nope: start replicas that announce themselves in it"
+
+
+def test_of_many_bad_records_it_is_told_how_many_are_not_named(tmp_path: Path) -> None:
+    for number in range(13):
+        (tmp_path / f"{number}.json").write_text("no JSON")
+    ran = lbdemo("call", "--target", f"dir://{tmp_path}")
+    lines = ran.err.splitlines()
+    assert (ran.code, len(lines)) == (1, 12)
+    assert lines[10] == "lbdemo: and 3 more warnings of this kind"
+    assert lines[11].startswith("lbdemo: no replica is announced")
+
+
+def test_replica_that_accepts_and_never_answers_is_named_and_no_call_goes_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung, plain_greeter() as one:
+        silent = f"127.0.0.1:{hung.getsockname()[1]}"
+        for name, address in (("one", one), ("hung", silent)):
+            record = {"Op": 0, "Addr": address, "Metadata": {"id": name}}
+            (tmp_path / f"{name}.json").write_text(json.dumps(record))
+        ran = lbdemo("call", "--target", f"dir://{tmp_path}", "--count", "8")
+        assert (ran.code, ran.err) == (0, "")
+        assert "announced, and not to be called: hung unhealthy" in ran.out
+        ran = lbdemo("call", "--target", silent, "--warm-up-timeout", "1500ms")
+        assert (ran.code, ran.only_line) == (1, f"lbdemo: no server reachable at {silent}: no answer within 1.5 s")
 
 
 def test_bad_record_is_named(tmp_path: Path) -> None:

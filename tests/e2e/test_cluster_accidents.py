@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -113,6 +114,42 @@ def test_nothing_of_the_socket_is_left_after_down(state: Path) -> None:
     assert sorted(p.name for p in (state / "default").iterdir()) == ["greeter", "lock", "logs"]
 
 
+def test_records_that_were_removed_come_back_and_no_call_fails(state: Path) -> None:
+    lbdemo("up", "-n", "3", ok=True)
+    registry = state / "default" / "greeter"
+    names = ["r1.json", "r2.json", "r3.json"]
+
+    def all_announced() -> None:
+        assert registry.is_dir()
+        assert sorted(path.name for path in registry.iterdir()) == names
+
+    calls = start_lbdemo("call", "--duration", "6s", "--rate", "100", "--json")
+    eventually(lambda: _assert_called(100), within_s=10)
+    (registry / "r2.json").unlink()
+    eventually(all_announced)
+    shutil.rmtree(registry)
+    eventually(all_announced)
+    out, err = calls.communicate(timeout=20)
+    assert calls.returncode == 0, err
+    report = json.loads(out)
+    assert (report["failed"], len(report["backends"])) == (0, 3)
+    lbdemo("down", ok=True)
+    assert list(registry.iterdir()) == []
+
+
+def test_replicas_of_a_removed_cluster_announce_nothing_to_its_successor(state: Path) -> None:
+    lbdemo("up", "-n", "3", ok=True)
+    old = [r["address"] for r in status()["replicas"]]
+    shutil.rmtree(state)
+    lbdemo("up", "-n", "1", ok=True)
+    registry, end = state / "default" / "greeter", time.monotonic() + 1.5
+    while time.monotonic() < end:  # by then each of the old ones has looked after its record
+        assert [path.name for path in registry.glob("*.json")] == ["r1.json"]
+        assert not any(address in (registry / "r1.json").read_text() for address in old)
+        time.sleep(0.02)
+    lbdemo("down", ok=True)
+
+
 @pytest.mark.parametrize("in_the_way", ["logs/supervisor.log", "cluster.sock"])
 def test_what_stands_in_the_supervisors_way_is_told_in_one_line(in_the_way: str, state: Path) -> None:
     (state / "default").mkdir(0o700, parents=True)
@@ -156,9 +193,25 @@ def test_up_ends_with_another_number_when_somebody_scales_meanwhile(slow: Path) 
     eventually(lambda: _assert_starting(2))
     lbdemo("scale", "3", "--no-wait", ok=True)
     (slow / "go").touch()
-    _, err = first.communicate(timeout=10)
+    out, err = first.communicate(timeout=10)
     assert (first.returncode, err) == (0, "")
+    assert out.startswith("somebody scaled to 3 meanwhile, not to the 2 of this command: 3 replicas serve after ")
     assert status()["serving"] == 3
+    lbdemo("down", ok=True)
+
+
+def test_scale_that_somebody_overrules_says_so_once_theirs_is_done(slow: Path) -> None:
+    lbdemo("up", "-n", "1", "--no-wait", "--service", "slow:add", ok=True, cwd=slow)
+    first = start_lbdemo("scale", "4")
+    eventually(lambda: _assert_starting(4))
+    second = start_lbdemo("up", "-n", "2", "--json")
+    eventually(lambda: _assert_starting(2))
+    (slow / "go").touch()
+    (out, err), (other, _) = first.communicate(timeout=10), second.communicate(timeout=10)
+    assert (first.returncode, err) == (0, "")
+    assert out.startswith("somebody scaled to 2 meanwhile, not to the 4 of this command: 2 replicas serve after ")
+    outcome = json.loads(other)
+    assert (outcome["asked"], outcome["wanted"], outcome["serving"], outcome["before"]) == (2, 2, 2, 4)
     lbdemo("down", ok=True)
 
 
@@ -207,6 +260,10 @@ def _assert_starting(count: int) -> None:
     ran = lbdemo("status", "--json")
     assert ran.code == 0
     assert [r["phase"] for r in ran.json["replicas"]] == ["STARTING"] * count
+
+
+def _assert_called(count: int) -> None:
+    assert sum(r["calls"] for r in status()["replicas"]) >= count
 
 
 def _assert_written(path: Path) -> None:

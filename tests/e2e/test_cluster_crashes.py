@@ -275,3 +275,10 @@ def test_logs_name_their_writers() -> None:
 
 def _assert_no_process_in(state: Path) -> None:
     assert strays(state) == {}
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5", ""])
+def test_senseless_number_of_log_lines_is_one_line(number: str) -> None:
+    ran = lbdemo("logs", "--tail", number)
+    assert ran.code == 2
+    assert f"{number!r} is no number of lines: write 0 to " in ran.only_line

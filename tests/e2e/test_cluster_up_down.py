@@ -108,6 +108,17 @@ def test_two_ups_at_once_make_one_cluster() -> None:
     lbdemo("down", ok=True)
 
 
+def test_two_ups_at_once_that_want_different_numbers_agree_on_what_came_of_it() -> None:
+    both = {asked: start_lbdemo("up", "-n", str(asked), "--json") for asked in (2, 4)}
+    ended = {asked: (process.communicate(timeout=30), process.returncode) for asked, process in both.items()}
+    assert [code for _, code in ended.values()] == [0, 0], ended
+    outcomes = {asked: json.loads(out) for asked, ((out, _), _) in ended.items()}
+    last = status()["wanted"]
+    assert outcomes[last]["wanted"] == outcomes[last]["serving"] == status()["serving"] == last
+    assert all(outcome["asked"] == asked for asked, outcome in outcomes.items())
+    lbdemo("down", ok=True)
+
+
 def test_down_and_up_at_once_end_well() -> None:
     lbdemo("up", "-n", "1", ok=True)
     down = start_lbdemo("down")

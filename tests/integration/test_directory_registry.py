@@ -100,6 +100,34 @@ async def test_a_folder_that_vanishes_keeps_the_last_set_and_says_so(
         await aeventually(lambda: _contains(caplog, "is there"))
 
 
+async def test_a_folder_that_is_removed_with_its_records_keeps_them_until_it_is_filled_again(
+    watched: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = tmp_path / "records"
+    ids = [f"r{n}" for n in range(1, 6)]
+    records.mkdir()
+    for n, name in enumerate(ids, start=1):
+        announce(records, name, f"127.0.0.1:{n}")
+    await watched.ends_with(ids)
+    known = len(watched.sets)
+    with caplog.at_level(logging.INFO):
+        for path in records.iterdir():  # as `rm -r` does, and slowly enough for a watcher to see it happen
+            path.unlink()
+            await asyncio.sleep(0.002)
+        records.rmdir()
+        await aeventually(lambda: _contains(caplog, "the last 5 endpoints stay in force"))
+        records.mkdir()
+        await aeventually(lambda: _contains(caplog, "is there"))
+        for n, name in enumerate(ids[:-1], start=1):
+            announce(records, name, f"127.0.0.1:{n}")
+            await asyncio.sleep(0.05)
+        assert watched.sets[known:] == []
+        await watched.ends_with(ids[:-1])  # who does not come back has left
+    assert caplog.text.count("stay in force") == 1
+    announce(records, "r6", "127.0.0.1:6")
+    await watched.ends_with([*ids[:-1], "r6"])
+
+
 async def test_a_folder_that_is_replaced_is_followed_by_its_name(watched: Watched, tmp_path: Path) -> None:
     records = tmp_path / "records"
     records.mkdir()

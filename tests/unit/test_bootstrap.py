@@ -89,7 +89,10 @@ def test_it_is_too_late_when_core_has_clients_already() -> None:
     [
         ({TEXT_VARIABLE: "{"}, "is not JSON"),
         ({TEXT_VARIABLE: "[]"}, "is not a JSON object"),
-        ({FILE_VARIABLE: "/nowhere/b.json"}, "/nowhere/b.json .*cannot be read"),
+        (
+            {FILE_VARIABLE: "/nowhere/b.json"},
+            "b.json .*cannot be read: No such file or directory; mend it, or",
+        ),
         ({TEXT_VARIABLE: '{"authorities": 1}'}, "no object as"),
     ],
 )

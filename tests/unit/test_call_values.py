@@ -119,6 +119,12 @@ def test_targets_of_ours_are_known(target: str) -> None:
         "static:x:1",
         "x\x1b:1",
         "localhost:",
+        "localhost:0",
+        "127.0.0.1:99999",
+        "dns:localhost:65536",
+        "dns:///localhost:99999999",
+        "static:[::1:5",
+        "static:127.0.0.1]:5",
     ],
 )
 def test_malformed_target_is_one_clear_line(target: str) -> None:

@@ -160,7 +160,26 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     ],
 )
 def test_up_says_what_happened(before: int, served: int, phases: list[Phase], wanted: int, line: str) -> None:
-    assert click.unstyle(up.what_happened(_view(*phases, wanted=wanted), before, served, 0.123)) == line
+    assert click.unstyle(up.what_happened(_view(*phases, wanted=wanted), before, served, 0.123, asked=wanted)) == line
+
+
+@pytest.mark.parametrize(
+    ("before", "phases", "asked", "line"),
+    [
+        (0, [Phase.RUNNING] * 3, 2, "somebody scaled to 3 meanwhile, not to the 2 of this command: 3 replicas serve"),
+        (3, [Phase.RUNNING] * 3, 5, "somebody scaled to 3 meanwhile, not to the 5 of this command: 3 replicas serve"),
+        (
+            2,
+            [Phase.RUNNING, Phase.STARTING],
+            1,
+            "somebody scaled to 2 meanwhile, not to the 1 of this command: 1 of 2 replicas serve; the others start",
+        ),
+    ],
+)
+def test_up_that_was_overruled_says_by_what(before: int, phases: list[Phase], asked: int, line: str) -> None:
+    said = click.unstyle(up.what_happened(_view(*phases), before, before, 0.123, asked=asked))
+    assert said.startswith(line)
+    assert "nothing to do" not in said
 
 
 def test_replica_that_does_not_answer_does_not_serve() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 # What may be imported to print a page of help: third-party modules by their first name, and the command's own.
 THIRD_PARTY = {"click"}
-OURS = {"lb_client.cli", "lb_client.cli.root", "lb_client.cli.common"}
+OURS = {"lb_client.cli"} | {f"lb_client.cli.{name}" for name in ("root", "common", "interrupts", "standard_streams")}
 HEAVY = {"asyncio", "concurrent", "google", "grpc", "http", "logging", "rich", "ssl", "subprocess"}
 
 SHOW = """

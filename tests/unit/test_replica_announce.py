@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import shutil
 import socket
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from backends import address
-from backends.announce import Record, check
+from backends.announce import Record, check, identity, keep
 from backends.errors import CannotStart
 from backends.spec import ReplicaSpec
+from tests.support.eventually import aeventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.mark.parametrize(
@@ -160,6 +166,99 @@ def test_failing_to_write_leaves_no_unfinished_file(tmp_path: Path, monkeypatch:
     with pytest.raises(CannotStart, match="No space left on device"):
         Record(tmp_path, "r1", "127.0.0.1:4000").write()
     assert list(tmp_path.iterdir()) == []
+
+
+async def _kept(record: Record, check: Callable[[], None], *, is_ours: Callable[[], bool] = lambda: True) -> None:
+    keeping = asyncio.create_task(keep(record, is_ours=is_ours, every_s=0.001))
+    try:
+        await aeventually(check)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_record_that_somebody_deleted_is_put_back_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "registry" / "r1.json"
+    record = Record(path.parent, "r1", "127.0.0.1:4000")
+    record.write()
+    for whole_folder in (False, True):
+        caplog.clear()
+        if whole_folder:
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()
+        await _kept(record, lambda: _assert_exists(path))
+        assert json.loads(path.read_text())["Addr"] == "127.0.0.1:4000"
+        assert caplog.text.count("was removed; announced again") == 1
+
+
+async def test_record_whose_folder_cannot_be_made_waits_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "above" / "registry" / "r1.json"
+    record = Record(path.parent, "r1", "127.0.0.1:4000")
+    record.write()
+    shutil.rmtree(tmp_path / "above")
+
+    def told() -> None:
+        assert "is gone and cannot be written: No such file or directory" in caplog.text
+
+    async def come_back() -> None:
+        await aeventually(told)
+        path.parent.mkdir(parents=True)
+
+    coming = asyncio.create_task(come_back())
+    await _kept(record, lambda: _assert_exists(path))
+    await coming
+    assert caplog.text.count("cannot be written") == 1
+
+
+async def test_record_of_a_successor_is_left_alone(tmp_path: Path) -> None:
+    first, second = (Record(tmp_path, "r1", f"127.0.0.1:{port}") for port in (4000, 4001))
+    first.write()
+    second.write()
+    looks = iter(range(10))
+    await _kept(first, lambda: _assert_last(looks))
+    assert json.loads((tmp_path / "r1.json").read_text())["Addr"] == "127.0.0.1:4001"
+    second.withdraw()
+    await _kept(first, lambda: _assert_exists(tmp_path / "r1.json"))
+
+
+async def test_registry_of_another_cluster_gets_no_record(tmp_path: Path) -> None:
+    record = Record(tmp_path, "r1", "127.0.0.1:4000")
+    asked = iter(range(10))
+    done: list[bool] = []
+
+    def is_ours() -> bool:
+        done.append(next(asked, None) is None)
+        return False
+
+    def asked_enough() -> None:
+        assert any(done)
+
+    await _kept(record, asked_enough, is_ours=is_ours)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 -- names only
+
+
+def test_identity_tells_a_file_from_the_one_that_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert identity(str(path)) is None
+    path.touch()
+    first = identity(str(path))
+    path.rename(tmp_path / "old")
+    path.touch()
+    assert first is not None
+    assert identity(str(path)) not in (None, first)
+
+
+def _assert_exists(path: Path) -> None:
+    assert path.exists()
+
+
+def _assert_last(numbers: Iterator[int]) -> None:
+    assert next(numbers, None) is None
 
 
 @pytest.mark.parametrize("id", ["r1", "a", "replica-1.blue_2", "x" * 63])

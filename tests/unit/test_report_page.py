@@ -7,7 +7,7 @@ import pytest
 
 from lb_client.channelz import Traffic
 from lb_client.driver import Run
-from lb_client.membership import Event, Member, Membership
+from lb_client.membership import Event, Member, Membership, MemberState
 from lb_client.paper import Paper
 from lb_client.phrases import and_more, counted, duration, listed, printable, to_ascii
 from lb_client.records import CallRecord, CallRecorder
@@ -45,6 +45,18 @@ def report_of(
 def test_page_fits_its_width_and_has_no_trailing_blanks(width: int) -> None:
     page = page_of(report_of({"r1": 34, "r2": 33, "r3": 33}, failed=3), Paper(width=width))
     assert all(len(line) <= width and line == line.rstrip() for line in page.splitlines())
+
+
+def test_who_is_announced_and_never_takes_calls_is_named() -> None:
+    ill = Member("127.0.0.1:9", "r9", MemberState.UNHEALTHY)
+    well, left = Member("127.0.0.1:8", "r8"), Member("127.0.0.1:7", "r7", MemberState.DRAINING)
+    looks = (Membership(99.0, (left, well, ill)), Membership(100.1, (well, ill)))
+    report = report_of({"r8": 2}, looks=looks, events=(Event(100.1, "left", left),))
+    assert [line for line in report.verdict.reasons if "announced" in line] == [
+        "announced, and not to be called: r9 unhealthy"
+    ]
+    back = (Membership(99.0, (ill,)), Membership(100.1, (Member("127.0.0.1:9", "r9"),)))
+    assert not any("announced" in line for line in report_of({"r9": 2}, looks=back).verdict.reasons)
 
 
 def test_page_says_what_matters() -> None:

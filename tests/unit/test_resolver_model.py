@@ -18,7 +18,8 @@ def test_an_address_is_read_and_written_the_same(address: str, host: str, port: 
 @pytest.mark.parametrize(
     "address",
     ["", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "::1:5",
-     "localhost:5", "256.0.0.1:5", "[127.0.0.1:5", "127.0.0.1:٣", "127.0.0.1:5 ", "[::1]", "[]:5"],
+     "localhost:5", "256.0.0.1:5", "[127.0.0.1:5", "127.0.0.1:٣", "127.0.0.1:5 ", "[::1]", "[]:5",
+     "[::1:5", "127.0.0.1]:5", "[[::1]]:5", "[::1]x:5", "127.0.0.1:" + "9" * 5000],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match=r"is not|between"):

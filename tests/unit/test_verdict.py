@@ -188,6 +188,7 @@ def test_anonymous_counts_before_and_after_a_change_cannot_be_told_apart() -> No
             {"warm_up": WarmUp(5.0, complete=False)},
             "warm-up incomplete: endpoints were still connecting when the count began",
         ),
+        ({"aside": ("r2 unhealthy",)}, "announced, and not to be called: r2 unhealthy"),
         ({"retried": 2}, "2 calls took more than one attempt, each a pick of its own"),
         ({"unsent": 3}, "3 calls that were due could not be sent in time"),
         ({"unknown": True}, "these servers do not say who they are: calls and failures are counted by connection"),

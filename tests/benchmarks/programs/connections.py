@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
-import time
 
 import grpc
 import grpc.aio
 
 from tests.benchmarks.programs.channels import REQUEST, say_hello_aio
-from tests.benchmarks.programs.holder import held
+from tests.benchmarks.programs.holder import settled
 from tests.benchmarks.programs.talk import questions, say
 
 
@@ -26,9 +24,7 @@ def main() -> None:
     with asyncio.Runner() as runner:
         for question in questions():
             runner.run(_open_and_close(sys.argv[1], question["count"]))
-            gc.collect()
-            time.sleep(question["settle_s"])
-            say(**held())
+            say(**settled(question["settle_s"]))
 
 
 if __name__ == "__main__":
