@@ -129,6 +129,6 @@ def core_has_xds_clients() -> bool:
 
     The Client Status Discovery Service reads the same dump (gRFC A40); only its servicer is public, not the dump.
     """
-    from grpc._cython import cygrpc  # noqa: PLC0415 -- private: kept to the one place
+    from grpc._cython import cygrpc  # type: ignore[attr-defined, unused-ignore]  # noqa: PLC0415 -- private: kept to the one place
 
     return bool(cygrpc.dump_xds_configs())
