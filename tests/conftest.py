@@ -58,10 +58,13 @@ def _nothing_left(request: pytest.FixtureRequest, _pytests_own_folder: None) -> 
         patch.setenv("LBDEMO_STATE_DIR", str(folder / "s"))
         patch.setenv("TMPDIR", str(temporary))
         patch.setattr(tempfile, "tempdir", str(temporary))
+        clean = False
         try:
             yield
             if not request.node.stash.get(_FAILED, False):
                 leaks.expect_nothing_left(before, empty=temporary, strays_in=folder)
+                clean = True
         finally:
-            leaks.kill_strays(folder)
+            if not clean:
+                leaks.kill_strays(folder)
             shutil.rmtree(folder, ignore_errors=True)

@@ -131,13 +131,21 @@ def _threads() -> dict[int, str]:
 
 
 def _children() -> dict[tuple[int, float], str]:
-    found = {}
+    found: dict[tuple[int, float], str] = {}
+    if not _has_children():
+        return found
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             state = child.status()
             command = " ".join(child.cmdline()) if state != psutil.STATUS_ZOMBIE else child.name()
             found[child.pid, child.create_time()] = f"{child.pid} ({state}): {command}"
     return found
+
+
+def _has_children() -> bool:
+    """Quickly, where the kernel tells: going over all processes of the machine for each test takes minutes in all."""
+    lists = list((_PROC / "self" / "task").glob("*/children"))
+    return not lists or any(path.read_text() for path in lists)
 
 
 def _descriptors() -> Counter[str]:
