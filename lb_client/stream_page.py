@@ -101,6 +101,8 @@ class _Page:
         if report.moves:
             moves = "  ".join(f"{reason} {count:,}" for reason, count in report.moves.items())
             yield from self._fact("moves", moves, YELLOW)
+        if report.proxy:
+            yield from self._fact("proxy", f"{report.proxy}, {report.proxy_origin}")
         warm_up = report.warm_up
         of = len(warm_up.connected) + len(warm_up.missing)
         connected = f"{len(warm_up.connected)} of {of} connected" if warm_up.missing else f"{of} connected"

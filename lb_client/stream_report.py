@@ -95,6 +95,8 @@ class StreamReport:
     Attributes:
         target: Whom it went to.
         via: `client`, or `proxy`.
+        proxy: The proxy's address, "" without one.
+        proxy_origin: Where the proxy came from, in words.
         policy: The channel's policy.
         script: What was said on each stream.
         requested: Every input, for the report to repeat.
@@ -118,6 +120,8 @@ class StreamReport:
     warm_up: WarmUp
     elapsed_s: float
     via: str = "client"
+    proxy: str = ""
+    proxy_origin: str = ""
     stopped: bool = False
     views: Mapping[str, Sequence[ServerView]] = field(default_factory=dict)
     moments: Sequence[Moment] = ()
@@ -264,6 +268,7 @@ class StreamReport:
         return {
             "target": self.target,
             "via": self.via,
+            "proxy": self.proxy or None,
             "policy": self.policy,
             "requested": dict(self.requested),
             "streams": len(self.talks),

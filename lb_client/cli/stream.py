@@ -53,6 +53,13 @@ DEFAULT_INTERVAL_S, DEFAULT_OTHER_S = 0.01, 0.015
     show_default=True,
     help="How the channel picks a replica when a stream opens.",
 )
+@click.option(
+    "--via",
+    type=click.Choice(["client", "proxy"]),
+    default="client",
+    show_default=True,
+    help="Who balances: this client, or an Envoy (one that runs as 'lbdemo proxy', else one for the time of the talk).",
+)
 @click.option("--move/--no-move", default=True, show_default=True, help="Follow when a replica goes.")
 @click.option(
     "--target", metavar="TARGET", help="Talk to this instead of the cluster: dir:///…, static:…, any gRPC target."
@@ -87,6 +94,9 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     Exit codes: 0 every stream ended as its mode asks, 1 one did not or nobody was there, 2 usage, 130 ended by Ctrl-C.
     """  # noqa: D301 -- click's mark is a real backspace
     interrupts.leave_at_once()
+    policy_is_given = ctx.get_parameter_source("policy") is not click.core.ParameterSource.DEFAULT
+    if options["via"] == "proxy" and policy_is_given:
+        raise click.UsageError("--policy is the client's, and with --via proxy an Envoy balances, by round_robin.")
     plan = _plan(as_json=as_json, **options)
     from lb_client.cli.stream_session import carry_out  # noqa: PLC0415 -- help needs none of it
 
@@ -117,6 +127,7 @@ def _plan(
     text: str | None,
     size: int | None,
     policy: str,
+    via: str,
     move: bool,
     target: str | None,
     cluster: str,
@@ -134,10 +145,7 @@ def _plan(
     from lb_client.script import Script  # noqa: PLC0415 -- the same
 
     shape = Mode(mode)
-    if text is not None and size is not None:
-        raise click.UsageError("--text says what a line holds, --size how much: give one of them.")
-    if text is not None and any(0xD800 <= ord(c) <= 0xDFFF for c in text):
-        raise click.UsageError("--text is no valid Unicode text.")
+    said = _said(text, size)
     if uneven and (streams == 1 or shape in (Mode.DEADLINE, Mode.SERVER_CLOSES)):
         raise click.UsageError("--uneven is for several --streams whose lines are counted.")
     if delay is not None and delay > 3600:
@@ -155,6 +163,10 @@ def _plan(
         delay = DEFAULT_OTHER_S
     whom = target if target is not None else cluster_target(cluster)
     ours = check_target(whom)
+    if via == "proxy" and not ours:
+        raise click.UsageError(
+            f"--via proxy puts an Envoy in front of a target of ours, and {whom!r} is gRPC's own: leave --via away."
+        )
     script = Script(
         mode=shape,
         count=count,
@@ -162,7 +174,7 @@ def _plan(
         interval_s=interval or 0.0,
         delay_s=delay or 0.0,
         deadline_s=deadline,
-        text="x" * size if size is not None else DEFAULT_TEXT if text is None else text,
+        text=said,
         metadata=metadata,
         moves=move,
     )
@@ -175,9 +187,10 @@ def _plan(
         "interval_s": interval,
         "delay_s": delay,
         "deadline_s": deadline,
-        "text": None if size is not None else script.text,
+        "text": None if size is not None else said,
         "size": size,
         "policy": policy,
+        "via": via,
         "move": move,
         "metadata": dict(metadata),
         "target": target,
@@ -190,6 +203,8 @@ def _plan(
         target=whom,
         ours=ours,
         policy=policy,
+        proxied=via == "proxy",
+        cluster=None if target is not None else cluster,
         script=script,
         streams=streams,
         uneven=uneven,
@@ -197,3 +212,18 @@ def _plan(
         timeline=streams == 1 and not as_json,
         requested=requested,
     )
+
+
+def _said(text: str | None, size: int | None) -> str:
+    """What each line says.
+
+    Raises:
+        click.UsageError: It cannot be said.
+    """
+    if text is not None and size is not None:
+        raise click.UsageError("--text says what a line holds, --size how much: give one of them.")
+    if text is not None and any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+        raise click.UsageError("--text is no valid Unicode text.")
+    if size is not None:
+        return "x" * size
+    return DEFAULT_TEXT if text is None else text

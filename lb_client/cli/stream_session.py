@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lb_client.cli import interrupts
 from lb_client.cli.call_screen import Screen
 from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
 from lb_client.cli.common import Failure
@@ -25,6 +26,9 @@ from lb_client.timeline import Timeline
 from lb_client.warmup import warm_up
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from lb_client.cli.call_via import Proxy
     from lb_client.script import Moment, Script
     from lb_client.warmup import WarmUp
 
@@ -41,6 +45,8 @@ class StreamPlan:
         target: Whom to talk to.
         ours: Whether the target is one for lb_client's resolvers.
         policy: Its name.
+        proxied: Whether an Envoy balances instead of this client.
+        cluster: Whose proxy to use; None for a target that was given.
         script: What is said on each stream.
         streams: How many.
         uneven: Whether the n-th has n times as many lines.
@@ -52,6 +58,8 @@ class StreamPlan:
     target: str
     ours: bool
     policy: str
+    proxied: bool
+    cluster: str | None
     script: Script
     streams: int
     uneven: bool
@@ -69,7 +77,14 @@ def carry_out(plan: StreamPlan) -> StreamReport:
     """
     warnings = Warnings.of_resolver()
     try:
-        return run_session(_session(plan))
+        if not plan.proxied:
+            return run_session(_session(plan, None))
+        from lb_client import proxy as _  # noqa: F401, PLC0415 -- only who asks for a proxy pays
+        from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- the same
+
+        interrupts.unwind()  # an Envoy has to be ended again
+        with proxy_for(plan.target, plan.cluster) as proxy:
+            return run_session(_session(plan, proxy))
     except WhollyToldError:
         warnings.forget()
         raise
@@ -118,9 +133,17 @@ class _Scribe:
             click.echo(line, color=True)
 
 
-async def _session(plan: StreamPlan) -> StreamReport:
+def _opened(plan: StreamPlan, proxy: Proxy | None) -> AbstractAsyncContextManager[OpenTarget]:
+    if proxy is None:
+        return open_target(plan.target, plan.policy, ours=plan.ours)
+    from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
+
+    return open_through(proxy.address, plan.target)
+
+
+async def _session(plan: StreamPlan, proxy: Proxy | None) -> StreamReport:
     with Interruptible() as interruptible:
-        async with open_target(plan.target, plan.policy, ours=plan.ours) as target, Witnesses() as witnesses:
+        async with _opened(plan, proxy) as target, Witnesses() as witnesses:
             await expect_room(target, plan.warm_up_timeout_s)
             warmed = await _warm_up(plan, target)
             target.tracker.look_again()
@@ -147,6 +170,9 @@ async def _session(plan: StreamPlan) -> StreamReport:
             return StreamReport(
                 target=plan.target,
                 policy=plan.policy,
+                via="client" if proxy is None else "proxy",
+                proxy="" if proxy is None else proxy.address,
+                proxy_origin="" if proxy is None else proxy.origin,
                 script=plan.script,
                 requested=plan.requested,
                 talks=talks.talks,

@@ -225,6 +225,20 @@ def test_message_over_the_size_limit_is_told_with_its_status() -> None:
 
 
 @pytest.mark.usefixtures("cluster")
+def test_streams_move_behind_a_proxy_too() -> None:
+    running = start_lbdemo(
+        "stream", "--via", "proxy", "--streams", "30", "--interval", "20ms", "--duration", "60s", "--json"
+    )
+    wait_for_streams([10, 10, 10])
+    lbdemo("scale", "1", ok=True)
+    wait_for_streams([30])
+    running.send_signal(signal.SIGINT)
+    report = finished(running, code=130)
+    assert (report["via"], report["moves"]["drain"] >= 20) == ("proxy", True)
+    assert_nothing_lost_or_repeated(report)
+
+
+@pytest.mark.usefixtures("cluster")
 def test_metadata_and_a_deadline_are_taken() -> None:
     args = ("--metadata", "x-team=blue", "--deadline", "10s", "--json")
     report = lbdemo("stream", *args, ok=True).json
@@ -267,6 +281,8 @@ def test_rebalance_without_streams_says_so() -> None:
         (["--metadata", "x=\x07"], "must be printable ASCII"),
         (["--metadata", "=1"], "'' is no metadata key"),
         (["--target", "nowhere:///x"], "nor of a known scheme"),
+        (["--target", "127.0.0.1:1", "--via", "proxy"], "leave --via away"),
+        (["--policy", "pick_first", "--via", "proxy"], "an Envoy balances"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(args: list[str], words: str) -> None:
