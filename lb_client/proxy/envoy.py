@@ -40,8 +40,8 @@ class EnvoyProxy:
     Envoy ends with this process, however that ends. One worker thread by default: each worker goes round the replicas
     by itself, so that with several the spread is only even on the whole.
 
-    It blocks while Envoy starts, for a tenth of a second. Where a loop of asyncio serves what is proxied, that loop must
-    go on, for it is asked for its health: `await asyncio.to_thread(proxy.__enter__)`.
+    It blocks while Envoy starts, for a tenth of a second. Where a loop of asyncio serves what is proxied, that loop
+    must go on, for it is asked for its health: `await asyncio.to_thread(proxy.__enter__)`.
 
     Args:
         target: What to balance to: `dir:///folder`, `static:…`, or any scheme registered with `resolver.register`.
