@@ -24,6 +24,8 @@ DRAIN_S = 2.0
 """How long calls in flight may take to end after Ctrl-C."""
 
 _MAX_WORKERS = 64
+# Who joins a room through the proxy meets those who are there without it.
+_ROOMS = {"/lbdemo.v1.Chat/": "lbdemo-room"}
 
 
 @click.command(short_help="Run a real Envoy in front of the replicas.")
@@ -54,7 +56,7 @@ def command(
     before = signal.signal(signal.SIGTERM, _interrupt)
     began_s = time.monotonic()
     try:
-        with EnvoyProxy(whom, port=port, l4_port=l4_port, host=host, workers=workers) as proxy:
+        with EnvoyProxy(whom, port=port, l4_port=l4_port, host=host, workers=workers, hashed=_ROOMS) as proxy:
             with _told(proxy, None if target is not None else cluster):
                 try:
                     _say_serving(proxy, cluster, target, time.monotonic() - began_s, as_json=as_json)

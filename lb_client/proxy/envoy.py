@@ -24,7 +24,7 @@ from resolver.claims import SourceSpec
 from resolver.xds.envoy import L4, L7, Bind, bootstrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from resolver.claims import Feed
     from resolver.model import Snapshot
@@ -40,12 +40,17 @@ class EnvoyProxy:
     Envoy ends with this process, however that ends. One worker thread by default: each worker goes round the replicas
     by itself, so that with several the spread is only even on the whole.
 
+    It blocks while Envoy starts, for a tenth of a second. Where a loop of asyncio serves what is proxied, that loop
+    must go on, for it is asked for its health: `await asyncio.to_thread(proxy.__enter__)`.
+
     Args:
         target: What to balance to: `dir:///folder`, `static:…`, or any scheme registered with `resolver.register`.
         port: Where calls come in (L7); 0 takes a free port.
         l4_port: Where connections come in (L4); 0 takes a free port.
         host: The address to bind, for both.
         workers: Envoy's worker threads.
+        hashed: By the beginning of a method's path (`/package.Service/`) the metadata key by which its calls are
+            hashed, as `RingHash` does in a channel, and to the same replica. Calls of other methods go round.
         health_check: As `lb_client.insecure_channel` takes it.
         timeout_s: The longest that it may take until it listens.
         ended: Called on a thread of ours when Envoy has ended, whoever ended it.
@@ -69,6 +74,7 @@ class EnvoyProxy:
         l4_port: int = 0,
         host: str = "127.0.0.1",
         workers: int = 1,
+        hashed: Mapping[str, str] | None = None,
         health_check: bool | str = True,
         timeout_s: float = 10.0,
         ended: Callable[[], None] = lambda: None,
@@ -80,6 +86,7 @@ class EnvoyProxy:
         self.l4_address = ""
         self._binds = {L7: Bind(host, port), L4: Bind(host, l4_port)}
         self._workers = workers
+        self._hashed = dict(hashed or {})
         self._spec = SourceSpec.of(target, health_check)
         self._timeout_s = timeout_s
         self._on_ended = ended
@@ -158,6 +165,7 @@ class EnvoyProxy:
             resource_name=feed.resource_name,
             l7=self._binds[L7],
             l4=self._binds[L4],
+            hashed=self._hashed,
         )
         path = folder / "bootstrap.json"
         path.write_text(json.dumps(config, indent=1))

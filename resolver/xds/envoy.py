@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resolver.xds.resources import RING_SIZE
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 L7 = "l7"
@@ -20,6 +23,7 @@ L4 = "l4"
 """The listener that balances connections, likewise."""
 
 _ADS = "ads"
+_RING = "ring"
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _CONNECTIONS_MONITOR = "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -40,7 +44,16 @@ class Bind:
     port: int = 0
 
 
-def bootstrap(*, node_id: str, ads_socket: Path, admin_socket: Path, resource_name: str, l7: Bind, l4: Bind) -> Any:
+def bootstrap(
+    *,
+    node_id: str,
+    ads_socket: Path,
+    admin_socket: Path,
+    resource_name: str,
+    l7: Bind,
+    l4: Bind,
+    hashed: Mapping[str, str] | None = None,
+) -> Any:
     """The bootstrap as JSON's values.
 
     Args:
@@ -50,7 +63,10 @@ def bootstrap(*, node_id: str, ads_socket: Path, admin_socket: Path, resource_na
         resource_name: Of the ClusterLoadAssignment to follow.
         l7: Where calls come in that are to be balanced one by one.
         l4: Where connections come in that are to be balanced as a whole.
+        hashed: By the beginning of a method's path the header by which its calls are hashed; calls of other methods
+            go round.
     """
+    hashed = hashed or {}
     return {
         "node": {"id": node_id, "cluster": "lbdemo"},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
@@ -62,10 +78,11 @@ def bootstrap(*, node_id: str, ads_socket: Path, admin_socket: Path, resource_na
             }
         },
         "static_resources": {
-            "listeners": [_listener(L7, l7, _calls()), _listener(L4, l4, _connections())],
+            "listeners": [_listener(L7, l7, _calls(hashed)), _listener(L4, l4, _connections())],
             "clusters": [
                 _ads_cluster(ads_socket),
                 {**_cluster(L7, resource_name), **_speaks_http2()},
+                *([{**_cluster(_RING, resource_name), **_hashes(), **_speaks_http2()}] if hashed else []),
                 _cluster(L4, resource_name),
             ],
         },
@@ -94,14 +111,13 @@ def _listener(name: str, bind: Bind, network_filter: Any) -> Any:
     }
 
 
-def _calls() -> Any:
+def _calls(hashed: Mapping[str, str]) -> Any:
     """Each call to the next replica in turn, and nothing done to it: no time-out, no retry, no header more or less."""
-    route = {
-        "match": {"prefix": "/"},
-        # Deadlines are the two ends' affair, who know them from grpc-timeout. Envoy's own would be 15 s.
-        "route": {"cluster": L7, "timeout": _NEVER},
-        "request_headers_to_remove": ["x-forwarded-proto"],
-    }
+    by_header = [
+        _route(prefix, _RING, {"hash_policy": [{"header": {"header_name": header}}]})
+        for prefix, header in hashed.items()
+    ]
+    routes = [*by_header, _route("/", L7)]
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -115,7 +131,7 @@ def _calls() -> Any:
             "generate_request_id": False,
             "skip_xff_append": True,
             "server_header_transformation": "PASS_THROUGH",
-            "route_config": {"name": L7, "virtual_hosts": [{"name": L7, "domains": ["*"], "routes": [route]}]},
+            "route_config": {"name": L7, "virtual_hosts": [{"name": L7, "domains": ["*"], "routes": routes}]},
             "http_filters": [
                 {
                     "name": "envoy.filters.http.router",
@@ -127,6 +143,21 @@ def _calls() -> Any:
             ],
         },
     }
+
+
+def _route(prefix: str, cluster: str, action: Mapping[str, Any] | None = None) -> Any:
+    return {
+        "match": {"prefix": prefix},
+        # Deadlines are the two ends' affair, who know them from grpc-timeout. Envoy's own would be 15 s.
+        "route": {"cluster": cluster, "timeout": _NEVER, **(action or {})},
+        "request_headers_to_remove": ["x-forwarded-proto"],
+    }
+
+
+def _hashes() -> Any:
+    """The ring that gRPC core makes of the same endpoints, whose size it cuts at 4096 (gRFC A42)."""
+    ring = {"hash_function": "XX_HASH", "minimum_ring_size": RING_SIZE, "maximum_ring_size": RING_SIZE}
+    return {"lb_policy": "RING_HASH", "ring_hash_lb_config": ring}
 
 
 def _connections() -> Any:

@@ -48,7 +48,7 @@ _NO_LIMIT = circuit_breaker_pb2.CircuitBreakers(
 
 
 # More places than the default 1024 for each endpoint to have: 200 keys over 3 endpoints spread within a few of even.
-_RING_SIZE = 4096
+RING_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _policy_config(policy: Policy) -> any_pb2.Any:
             return _packed(
                 ring_hash_pb2.RingHash(
                     hash_function=ring_hash_pb2.RingHash.XX_HASH,
-                    minimum_ring_size=wrappers_pb2.UInt64Value(value=_RING_SIZE),
+                    minimum_ring_size=wrappers_pb2.UInt64Value(value=RING_SIZE),
                 )
             )
         case RoundRobin():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NAME = "proxy"
 _SIDES = ("channel", "Envoy")
 _REPLICAS = 3
-_CALLS = {1: 150, 64: 1920}
+_CALLS = {1: 150, 64: 1280}
 _LINGER_S = 0.2
 _PAUSE_S = 0.15
 _AS_FAST = Bound(high=0.65)
@@ -47,7 +47,7 @@ def run(scale: Scale) -> Iterator[Row]:
 
 def _calls(scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurrency: int) -> Iterator[Row]:
     calls = _CALLS[concurrency]
-    processes_each, rounds_each = scale.of(5, 1), scale.of(12, 9)
+    processes_each, rounds_each = scale.of(3, 1), scale.of(9, 9)
     p50_us: dict[str, list[float]] = {side: [] for side in _SIDES}
     cpu_us: dict[str, list[float]] = {side: [] for side in _SIDES}
     failed = 0
@@ -92,7 +92,7 @@ def _calls(scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurren
 
 def _changes(scale: Scale, folder: Path) -> Iterator[Row]:
     """The same changes, seen by a channel and through Envoy at once."""
-    count = scale.of(40, 10)
+    count = scale.of(24, 8)
     with (
         processes.replicas(1, registry=folder),
         EnvoyProxy(f"dir://{folder}") as proxy,

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.command import LBDEMO, lbdemo, status
 from tests.support.eventually import eventually
-from tests.support.peers import require_node
+from tests.support.peers import require_envoy, require_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,6 +258,28 @@ def test_a_client_in_node_is_in_the_room_too() -> None:
         with program(*node.command("chat_client.js", address, "Küche 7", "a\x1bnn")) as wicked:
             code, errors = wicked.ends()
             assert (code, errors.split(":")[0]) == (1, "INVALID_ARGUMENT")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_client_in_node_meets_the_others_through_the_proxy_and_moves_with_them() -> None:
+    require_envoy()
+    node = require_node()
+    with program(*LBDEMO, "proxy", "--json") as proxy:
+        proxy.is_in()
+        address = json.loads(proxy.lines[0])["address"]
+        for room in ("kitchen", "hall", "garden"):  # which are on several replicas, most of the time
+            with (
+                member("ann", room=room) as ann,
+                program(*node.command("chat_client.js", address, room, "noah")) as noah,
+            ):
+                ann.hears("* noah has joined")
+                noah.say("hello from afar")
+                ann.hears("noah: hello from afar")
+                if room == "garden":
+                    lbdemo("scale", "1", ok=True)
+                ann.say("welcome")
+                noah.hears("ann: welcome")
+                assert noah.ends()[0] == 0
 
 
 class AtTerminal:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+import lb_client
 from lb_client.proxy import EnvoyProxy
 from resolver.testing import ManualRegistry
 from tests.support.backend import Backend, assert_round_robin, who
@@ -97,6 +98,24 @@ def test_with_all_but_one_ill_the_ill_get_nothing(backends: list[Backend]) -> No
 def test_calls_go_round_exactly(backends: list[Backend]) -> None:
     with ManualRegistry([each.address for each in backends]) as registry, proxied(registry) as channel:
         assert_round_robin(who(channel, 30), ["a", "b", "c"])
+
+
+def test_what_is_hashed_by_a_header_meets_those_who_hash_in_their_channel(backends: list[Backend]) -> None:
+    hashed = {"/test.Backend/": "room"}
+    rooms = [f"room {number}" for number in range(200)]
+    with (
+        ManualRegistry([each.address for each in backends]) as registry,
+        EnvoyProxy(registry.target, hashed=hashed) as proxy,
+        grpc.insecure_channel(proxy.address, OPTIONS) as through,
+        lb_client.insecure_channel(registry.target, policy=lb_client.RingHash("room")) as direct,
+    ):
+        assert [_in_room(through, room) for room in rooms] == [_in_room(direct, room) for room in rooms]
+        assert {_in_room(direct, room) for room in rooms} == {"a", "b", "c"}
+
+
+def _in_room(channel: grpc.Channel, room: str) -> str:
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Backend/WhoAreYou")
+    return call(b"", metadata=(("room", room),), timeout=5).decode()
 
 
 def test_with_nobody_left_calls_end_unavailable_at_once_and_the_next_one_is_used(backends: list[Backend]) -> None:

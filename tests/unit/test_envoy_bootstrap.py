@@ -66,6 +66,27 @@ def test_both_clusters_follow_the_one_assignment_and_wait_for_it(config: Any) ->
     assert list(found(config, "lb_policy")) == ["ROUND_ROBIN"] * 2
 
 
+def test_what_is_hashed_has_a_route_and_a_ring_of_its_own_before_all_else() -> None:
+    config = bootstrap(
+        node_id="n",
+        ads_socket=Path("/a"),
+        admin_socket=Path("/b"),
+        resource_name="r",
+        l7=Bind(),
+        l4=Bind(),
+        hashed={"/my.Own/": "who"},
+    )
+    (routes,) = found(config, "routes")
+    assert [(each["match"]["prefix"], each["route"]["cluster"]) for each in routes] == [
+        ("/my.Own/", "ring"),
+        ("/", "l7"),
+    ]
+    assert routes[0]["route"]["hash_policy"] == [{"header": {"header_name": "who"}}]
+    assert list(found(config, "lb_policy")) == ["ROUND_ROBIN", "RING_HASH", "ROUND_ROBIN"]
+    assert set(found(config, "service_name")) == {"r"}
+    json_format.ParseDict(json.loads(json.dumps(config)), bootstrap_pb2.Bootstrap())
+
+
 def test_listeners_bind_where_they_are_told_and_share_no_port(config: Any) -> None:
     sockets = [listener["address"]["socket_address"] for listener in config["static_resources"]["listeners"]]
     assert sockets == [{"address": "127.0.0.1", "port_value": 50051}, {"address": "::1", "port_value": 0}]
