@@ -63,7 +63,8 @@ def test_every_shape_ends_as_it_should_and_both_sides_say_so() -> None:
         ("deadline", "deadline-exceeded", "DEADLINE_EXCEEDED", (3, 3)),
         ("cancel", "cancelled", "CANCELLED", (3, 3)),
     ):
-        report = lbdemo("stream", "--mode", mode, "--count", "3", "--json", ok=True).json
+        late = ("--deadline", "2s") if mode == "deadline" else ()
+        report = lbdemo("stream", "--mode", mode, "--count", "3", *late, "--json", ok=True).json
         (talk,) = report["conversations"]
         (seen,) = talk["servers"]
         assert (mode, talk["status"], seen["ending"]) == (mode, client, ending)
