@@ -162,6 +162,7 @@ class ChatSession:
             await self._attend()
         finally:
             follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
             self._channels.listeners.discard(self._changed.set)
             self._is_over = True
             self._acknowledged.set()
