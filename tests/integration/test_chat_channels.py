@@ -39,6 +39,14 @@ async def located(channel: grpc.aio.Channel | None) -> dict[str, str]:
     return found
 
 
+async def has_channel(channels: RoomChannels) -> None:
+    def check() -> None:
+        with channels.lend() as channel:
+            assert channel is not None
+
+    await aeventually(check)
+
+
 async def test_a_room_is_found_on_the_same_replica_by_everybody_and_every_replica_has_some(
     replicas: list[Replica],
 ) -> None:
@@ -47,7 +55,7 @@ async def test_a_room_is_found_on_the_same_replica_by_everybody_and_every_replic
         async with RingChannels(one.target) as mine, RingChannels(other.target) as theirs:
             found = []
             for channels in (mine, theirs):
-                await aeventually(lambda channels=channels: _expect_channel(channels))
+                await has_channel(channels)
                 with channels.lend() as channel:
                     found.append(await located(channel))
     assert found[0] == found[1]
@@ -62,7 +70,7 @@ async def test_a_change_makes_another_channel_and_the_old_one_lives_as_long_as_i
     with ManualRegistry(addresses[:2]) as registry:
         async with RingChannels(registry.target) as channels:
             channels.listeners.add(lambda: told.append(True))
-            await aeventually(lambda: _expect_channel(channels))
+            await has_channel(channels)
             with channels.lend() as old:
                 assert set((await located(old)).values()) == {"r1", "r2"}
                 told.clear()
@@ -85,11 +93,6 @@ async def test_one_channel_of_somebody_else_stays(replicas: list[Replica]) -> No
             assert lent is channel
         assert set((await located(channel)).values()) == {"r1"}
     assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
-
-
-def _expect_channel(channels: RoomChannels) -> None:
-    with channels.lend() as channel:
-        assert channel is not None
 
 
 def _expect_no_channel(channels: RoomChannels) -> None:
