@@ -12,6 +12,7 @@ import pytest
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
 from lb_client.chat_channels import RingChannels, RoomChannels
+from lb_client.chat_session import ChatError, ChatSession
 from protos import chat_pb2, chat_pb2_grpc
 from protos.chat_rules import ROOM_KEY, room_header
 from resolver.testing import ManualRegistry
@@ -93,6 +94,18 @@ async def test_one_channel_of_somebody_else_stays(replicas: list[Replica]) -> No
             assert lent is channel
         assert set((await located(channel)).values()) == {"r1"}
     assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+
+
+async def test_a_target_that_does_not_hash_is_told_apart_from_a_room_that_moves(replicas: list[Replica]) -> None:
+    options = [("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'), ("grpc.enable_http_proxy", 0)]
+    target = f"ipv4:{','.join(replica.address for replica in replicas)}"
+    async with (
+        RoomChannels(grpc.aio.insecure_channel(target, options)) as channels,
+        ChatSession(channels, room="kitchen", name="ann") as session,
+    ):
+        with pytest.raises(ChatError, match="must hash by the metadata lbdemo-room"):
+            async for _ in session:
+                pass
 
 
 def _expect_no_channel(channels: RoomChannels) -> None:
