@@ -37,10 +37,12 @@ class RoomChannels:
 
     Attributes:
         listeners: Called, on the loop, when there is another channel to ask.
+        is_ring: Whether a room's calls are known to go to one replica.
     """
 
     def __init__(self, channel: grpc.aio.Channel | None = None) -> None:
         self.listeners: set[Callable[[], None]] = set()
+        self.is_ring = False
         self._newest = channel
         self._uses: Counter[grpc.aio.Channel] = Counter()
         self._closing: set[asyncio.Task[None]] = set()
@@ -99,6 +101,7 @@ class RingChannels(RoomChannels):
 
     def __init__(self, target: str, *, options: Sequence[tuple[str, Any]] = ()) -> None:
         super().__init__()
+        self.is_ring = True
         self._target = target
         self._options = options
         self._addresses: frozenset[str] = frozenset()

@@ -43,6 +43,8 @@ _MAX_DELAY_S = 0.25
 _SHORT_S = 1.0
 """A stream that ends sooner than this is no success: the next try waits longer."""
 _MAX_PENDING = 200
+_MAX_MOVES = 5
+_MAX_MOVES_S = 15.0
 _MAX_EVENTS = 1000
 
 # What comes of a connection or a replica that is gone; anything else is an answer.
@@ -94,6 +96,7 @@ class ChatSession:
         self._acknowledged = asyncio.Event()
         self._stream = _Stream()
         self._pace = _Pace()
+        self._moves_s: deque[float] = deque(maxlen=_MAX_MOVES)
 
     async def __aenter__(self) -> Self:
         self._life = asyncio.create_task(self._live(), name=f"in {self.room!r} as {self.memory.name!r}")
@@ -162,6 +165,7 @@ class ChatSession:
             await self._attend()
         finally:
             follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
             self._channels.listeners.discard(self._changed.set)
             self._is_over = True
             self._acknowledged.set()
@@ -175,6 +179,7 @@ class ChatSession:
         while not self._leaving:
             status = await self._be_there()
             if status is None:  # left, or on the way to where the room is now
+                self._expect_one_place()
                 failures, lost_s = 0, time.monotonic()
                 continue
             if status.code is grpc.StatusCode.UNIMPLEMENTED:
@@ -192,6 +197,15 @@ class ChatSession:
             if failures:
                 await asyncio.sleep(min(_MAX_DELAY_S, 0.005 * 2**failures))
             failures += 1
+
+    def _expect_one_place(self) -> None:
+        """A proxy or a list that does not hash would have us run after the room for ever."""
+        moves_s = self._moves_s
+        if not self._channels.is_ring and len(moves_s) == _MAX_MOVES and moves_s[-1] - moves_s[0] < _MAX_MOVES_S:
+            raise ChatError(
+                f"the calls of the room {self.room} go to several replicas: "
+                f"the target must hash by the metadata {ROOM_KEY}"
+            )
 
     async def _be_there(self) -> _Status | None:
         """One stream, from Hello to its end; None if we have left it ourselves."""
@@ -293,6 +307,7 @@ class ChatSession:
             request = chat_pb2.LocateRequest()
             reply = await _stub(channel).Locate(request, metadata=self._metadata, timeout=_LOCATE_S)
             if reply.replica != self.memory.replica and stream is self._stream:
+                self._moves_s.append(time.monotonic())
                 stream.goes(reply.replica)
 
 

@@ -40,7 +40,7 @@ def run(scale: Scale) -> Iterator[Row]:
 
 
 def _line(scale: Scale, target: str) -> Iterator[Row]:
-    count = scale.of(200, 40)
+    count = scale.of(300, 100)
     with processes.Worker("chatters", target, "kitchen", str(_OTHERS + 1)) as room:
         waited = room.ask(lines=count, per_s=_PER_S)["waited_s"]
         located = Counter(room.ask(rooms=_ROOMS)["replicas"])

@@ -59,9 +59,10 @@ async def test_rooms_move_to_new_replicas_as_a_whole(target: str) -> None:
             await aeventually(party.expect_together, within_s=5)
         await expect_whole(party, said)
         for people in party.rooms().values():
-            # One move for each room that has moved, the same for all of its people.
-            assert len({tuple(person.of_kind(Moved)) for person in people}) == 1
-            assert all(len(person.of_kind(Moved)) <= 1 for person in people)
+            # All who have moved are in one place; on the way there somebody may have seen a ring that others have not.
+            moves = [person.of_kind(Moved) for person in people]
+            assert len({move[-1].to for move in moves if move and isinstance(move[-1], Moved)}) <= 1
+            assert all(len(move) <= 3 for move in moves)
         assert {move.to for move in party.moved()} & {"r4", "r5", "r6"}
 
 
