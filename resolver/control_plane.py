@@ -11,7 +11,6 @@ import concurrent.futures
 import contextlib
 import logging
 import re
-import shutil
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from resolver.claims import Feed, Lease, SourceSpec, Subscription
 from resolver.errors import ControlPlaneError
 from resolver.health import grpc_health_check
 from resolver.loop import ControlPlaneLoop
+from resolver.private_folder import PrivateFolder
 from resolver.snapshots import SnapshotSource
 from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
@@ -202,7 +202,7 @@ class ControlPlane:
         self._hurry = asyncio.Event()
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)))
         self.ads.add_to(server)
-        self.socket_path.parent.mkdir(mode=0o700)
+        folder = PrivateFolder(self.socket_path.parent)
         try:
             server.add_insecure_port(f"unix:{self.socket_path}")
             await server.start()
@@ -216,7 +216,7 @@ class ControlPlane:
             # with, nobody waits for.
             self.ads.close()
             await server.stop(1.0)
-            shutil.rmtree(self.socket_path.parent, ignore_errors=True)
+            folder.remove()
             self._released.set()
             tasks = [running.task for running in self._sources.values()]
             for task in tasks:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import atexit
 import os
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver import private_folder
 from resolver.control_plane import ControlPlane
+from resolver.private_folder import new_path
 from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from pathlib import Path
 
     from resolver.claims import Feed, Lease, SourceSpec, Subscription
     from resolver.model import Snapshot
@@ -114,11 +113,7 @@ def _socket_path(last: Path | None) -> Path:
     """Where to listen: a name that nobody knows, or the last one while core has a bootstrap that names it."""
     if last is not None and core_has_xds_clients():
         return last
-    parent = private_folder.parent()
-    private_folder.sweep(parent, _PREFIX, _SOCKET)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    folder.rmdir()  # the control plane makes it again, private, for as long as it runs
-    return folder / _SOCKET
+    return new_path(_PREFIX) / _SOCKET
 
 
 def _end_at_exit() -> None:

@@ -7,24 +7,23 @@ import errno
 import json
 import os
 import re
-import shutil
 import socket
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lb_client.proxy.admin import AdminClient
 from lb_client.proxy.binary import find_envoy
 from lb_client.proxy.errors import EnvoyEndedError, NotReadyError, PortTakenError, ProxyError
 from lb_client.proxy.process import EnvoyProcess
-from resolver import private_folder, runtime
+from resolver import runtime
 from resolver.claims import SourceSpec
+from resolver.private_folder import PrivateFolder, new_path
 from resolver.xds.envoy import L4, L7, Bind, bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from resolver.claims import Feed
     from resolver.model import Snapshot
@@ -106,8 +105,7 @@ class EnvoyProxy:
         for bind in self._binds.values():
             expect_free(bind)
         with contextlib.ExitStack() as stack:
-            folder = _private_folder()
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = stack.enter_context(PrivateFolder(new_path(_PREFIX))).path
             feed = stack.enter_context(runtime.feed(self._spec, self._told))
             self.admin = AdminClient(folder / _ADMIN)
             self._process = EnvoyProcess(self._command(envoy, folder, feed), folder / "log", ended=self._on_ended)
@@ -209,9 +207,3 @@ def expect_free(bind: Bind) -> None:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 advice = "choose an address of this machine"
             raise PortTakenError(f"{where} cannot be had ({error.strerror}): {advice}") from None
-
-
-def _private_folder() -> Path:
-    parent = private_folder.parent()
-    private_folder.sweep(parent, _PREFIX, _ADMIN)
-    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
