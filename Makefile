@@ -43,7 +43,7 @@ setup: .venv/run.stamp ## Only make the virtual environment: then .venv/bin/lbde
 
 .PHONY: test
 test: lint types proto-check ## Every check: format, lint, types, generated code, all tests, the docs' commands.
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses logical --dist loadfile
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Format and lint rules.
