@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -18,6 +19,12 @@ import os, sys, threading, grpc, lb_client, resolver
 from tests.support.backend import who
 target = sys.argv[1]
 """
+
+
+@pytest.fixture
+def temporary() -> Path:
+    """The test's temporary folder, whose path is short enough for a socket's; that of `tmp_path` may not be."""
+    return Path(tempfile.gettempdir())
 
 
 def run(script: str, target: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -148,28 +155,28 @@ def test_an_asyncio_application_sees_nothing_of_our_loop(tmp_path: Path) -> None
         assert ok(run(script, f"static:{backend.address}")) == "quiet\n"
 
 
-def test_a_process_may_exit_with_its_channels_open_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_process_may_exit_with_its_channels_open_and_leaves_no_file(temporary: Path) -> None:
     with Backend("b") as backend:
         script = """
             channel = lb_client.insecure_channel(target)
             print(who(channel))
         """
-        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
-        assert list(tmp_path.iterdir()) == []
+        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(temporary))) == "['b']\n"
+        assert list(temporary.iterdir()) == []
 
 
-def test_a_process_may_exit_right_after_its_last_channel_was_closed(tmp_path: Path) -> None:
+def test_a_process_may_exit_right_after_its_last_channel_was_closed(temporary: Path) -> None:
     with Backend("b") as backend:
         script = """
             with lb_client.insecure_channel(target) as channel:
                 print(who(channel))
         """
         for _ in range(5):
-            assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
-            assert list(tmp_path.iterdir()) == []
+            assert ok(run(script, f"static:{backend.address}", TMPDIR=str(temporary))) == "['b']\n"
+            assert list(temporary.iterdir()) == []
 
 
-def test_an_asyncio_process_may_exit_with_its_channel_open(tmp_path: Path) -> None:
+def test_an_asyncio_process_may_exit_with_its_channel_open(temporary: Path) -> None:
     with Backend("b") as backend:
         script = """
             import asyncio
@@ -180,11 +187,11 @@ def test_an_asyncio_process_may_exit_with_its_channel_open(tmp_path: Path) -> No
                 print(await awho(channel))
             asyncio.run(main())
         """
-        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))) == "['b']\n"
-        assert list(tmp_path.iterdir()) == []
+        assert ok(run(script, f"static:{backend.address}", TMPDIR=str(temporary))) == "['b']\n"
+        assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(temporary: Path) -> None:
     with Backend("b") as backend:
         script = """
             import signal
@@ -192,9 +199,9 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
             print(who(channel), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         """
-        killed = run(script, f"static:{backend.address}", TMPDIR=str(tmp_path))
+        killed = run(script, f"static:{backend.address}", TMPDIR=str(temporary))
         assert killed.returncode == -9
-        (left,) = tmp_path.iterdir()
+        (left,) = temporary.iterdir()
         script = """
             import subprocess
             with lb_client.insecure_channel(target) as channel:
@@ -206,10 +213,10 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
                 subprocess.run([sys.executable, "-c", child, target], check=True)
                 print(who(channel), len(os.listdir(os.environ["TMPDIR"])))
         """
-        out = ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path)))
+        out = ok(run(script, f"static:{backend.address}", TMPDIR=str(temporary)))
         assert out == "['b'] 1\n['b']\n['b'] 1\n"
         assert not left.exists()
-        assert list(tmp_path.iterdir()) == []
+        assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "a b,c", "100%41", "gr\u00fc\u00df#?"])
@@ -236,7 +243,7 @@ def test_a_broken_bootstrap_is_named(tmp_path: Path) -> None:
     assert "cannot be read" in missing
 
 
-def test_a_child_process_of_one_with_channels_has_its_own(tmp_path: Path) -> None:
+def test_a_child_process_of_one_with_channels_has_its_own(temporary: Path) -> None:
     with Backend("b") as backend:
         script = """
             import subprocess
@@ -248,5 +255,5 @@ def test_a_child_process_of_one_with_channels_has_its_own(tmp_path: Path) -> Non
                 )
                 subprocess.run([sys.executable, "-c", child, target], check=True)
         """
-        out = ok(run(script, f"static:{backend.address}", TMPDIR=str(tmp_path)))
+        out = ok(run(script, f"static:{backend.address}", TMPDIR=str(temporary)))
         assert out == "['b']\nchild ['b']\n"
