@@ -28,7 +28,7 @@ def ring(*endpoints: Endpoint) -> endpoint_pb2.ClusterLoadAssignment:
 
 def zone(*endpoints: Endpoint) -> str:
     (locality,) = ring(*endpoints).endpoints
-    return locality.locality.zone
+    return str(locality.locality.zone)
 
 
 def ports(assignment: endpoint_pb2.ClusterLoadAssignment) -> list[int]:
