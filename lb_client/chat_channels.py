@@ -1,9 +1,7 @@
 """The channels by which a room's calls find its replica: a new one, with a ring of its own, for each set of endpoints.
 
-Why not one channel that lives as long as its target: gRPC core's ring_hash can crash the process when it is given new
-endpoints (ring_hash.cc, UpdateLocked: it moves what it keeps from map to map, and a child that reports its state in
-between makes it read what was moved). Seen with 1.85.1, in clients whose replicas were killed again and again. A ring
-that never changes is safe.
+Why not one channel that lives as long as its target: a ring must never change (docs/xds.md says why), and an open
+channel keeps each that it has left, connections included, for 15 minutes. A channel that is closed keeps nothing.
 """
 
 from __future__ import annotations

@@ -288,7 +288,9 @@ class ChatSession:
             with contextlib.suppress(TimeoutError):
                 # Not all at once, of a process or of a room.
                 pause_s = _LOOK_EVERY_S * random.uniform(0.7, 1.1)  # noqa: S311 -- no secret
-                await asyncio.wait_for(self._changed.wait(), pause_s)
+                # Python 3.11's wait_for forgets that it was cancelled when the event comes in that very moment.
+                async with asyncio.timeout(pause_s):
+                    await self._changed.wait()
             looks = _LOOKS_AFTER_A_CHANGE_S if self._changed.is_set() else (0.0,)
             self._changed.clear()
             for pause_s in looks:
@@ -358,7 +360,8 @@ class _Pace:
                 self._left -= 1
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hurry.wait(), (1 - self._left) / self._per_s)
+                async with asyncio.timeout((1 - self._left) / self._per_s):
+                    await hurry.wait()
 
 
 def _told(status: _Status) -> str:

@@ -194,7 +194,8 @@ class Talk:
                 return  # the server has ended the stream, which the reader tells
             if self._script.interval_s:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), self._script.interval_s)
+                    async with asyncio.timeout(self._script.interval_s):
+                        await self._stop.wait()
         await self._close(stream)
 
     def _numbers(self) -> Iterator[int]:

@@ -1,12 +1,14 @@
 """xDS resources from services and snapshots: pure functions, names included. Who gets them: see subscriptions.py.
 
 Names follow gRFC A47 (xdstp) under the authority `lbdemo`, each with its own type: a listener and a cluster for every
-service (a target with a policy), an endpoint assignment for every source that services share.
+service (a target with a policy), an endpoint assignment for every source that services share, and one more for those of
+them that hash.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ from resolver.model import Health, Snapshot
 from resolver.policy import PickFirst, Policy, RingHash, RoundRobin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.message import Message
 
 AUTHORITY = "lbdemo"
@@ -71,6 +75,11 @@ def plain_name(source_key: str) -> str:
     return f"{AUTHORITY}/{source_key}"
 
 
+def ring_name(source_key: str) -> str:
+    """The name of the assignment for policies that hash. No source has this key: its scheme has no underscore."""
+    return name(ENDPOINTS, f"ring_hash/{source_key}")
+
+
 def listener(key: str, policy: Policy, version: str) -> Resource:
     """The listener of a service: every method of every host is routed to the cluster of the same key."""
     route = route_components_pb2.Route(
@@ -106,12 +115,11 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
     ads = config_source_pb2.ConfigSource(
         ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
     )
+    endpoints = ring_name(source_key) if isinstance(policy, RingHash) else name(ENDPOINTS, source_key)
     message = cluster_pb2.Cluster(
         name=name(CLUSTER, key),
         type=cluster_pb2.Cluster.EDS,
-        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(
-            eds_config=ads, service_name=name(ENDPOINTS, source_key)
-        ),
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads, service_name=endpoints),
         circuit_breakers=_NO_LIMIT,
     )
     # Not by `lb_policy`: that would pick a locality before it picks an endpoint, for each call.
@@ -121,17 +129,40 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
 
 def assignment(resource_name: str, snapshot: Snapshot) -> Resource:
     """The endpoints of a source, each with its health. All in one locality: with several, picks become random."""
+    endpoints = [_lb_endpoint(e.host, e.port, e.weight, e.health) for e in snapshot.endpoints]
+    return _assignment(resource_name, snapshot, base_pb2.Locality(region=AUTHORITY), endpoints)
+
+
+def ring_assignment(resource_name: str, snapshot: Snapshot) -> Resource:
+    """The endpoints that take calls, in a locality of that name for these alone: other endpoints, another locality.
+
+    For gRPC core's ring_hash, which can crash its process when it is given other endpoints (docs/xds.md). A locality
+    that core has not seen gets a ring of its own, and the ring of the one before is left as it is. So a locality holds
+    nothing that could change while its name stays: no endpoint that gets no calls, and one word for all that do.
+    """
+    ring = [(e.host, e.port, e.weight) for e in snapshot.endpoints if e.health.takes_calls]
+    digest = hashlib.blake2b(repr(ring).encode(), digest_size=16).hexdigest()
+    endpoints = [_lb_endpoint(host, port, weight, Health.HEALTHY) for host, port, weight in ring]
+    return _assignment(resource_name, snapshot, base_pb2.Locality(region=AUTHORITY, zone=digest), endpoints)
+
+
+def _assignment(
+    resource_name: str,
+    snapshot: Snapshot,
+    locality: base_pb2.Locality,
+    endpoints: Sequence[endpoint_components_pb2.LbEndpoint],
+) -> Resource:
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=resource_name)
     if snapshot.endpoints:
         message.endpoints.append(
             endpoint_components_pb2.LocalityLbEndpoints(
-                locality=base_pb2.Locality(region=AUTHORITY),
+                locality=locality,
                 # A locality without a weight is ignored by gRPC (gRFC A27).
                 load_balancing_weight=wrappers_pb2.UInt32Value(value=1),
-                lb_endpoints=[_lb_endpoint(e.host, e.port, e.weight, e.health) for e in snapshot.endpoints],
+                lb_endpoints=endpoints,
             )
         )
-    return Resource(ENDPOINTS, message.cluster_name, snapshot.version, _packed(message))
+    return Resource(ENDPOINTS, resource_name, snapshot.version, _packed(message))
 
 
 @functools.lru_cache(maxsize=8192)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resolver.policy import RingHash
 from resolver.snapshots import next_version
 from resolver.xds import resources
 from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, Resource
@@ -22,6 +23,7 @@ class ResourceStore:
         self._resources: dict[str, dict[str, Resource]] = {LISTENER: {}, CLUSTER: {}, ENDPOINTS: {}}
         self._snapshots: dict[str, Snapshot] = {}
         self._plain: set[str] = set()
+        self._hashing: dict[str, str] = {}  # the services that hash -> their sources
 
     def find(self, type_url: str, name: str) -> Resource | None:
         """The resource as it is now, or None where there is none."""
@@ -36,11 +38,18 @@ class ResourceStore:
         version = next_version()
         self._put(resources.listener(key, policy, version))
         self._put(resources.cluster(key, source_key, policy, version))
+        if isinstance(policy, RingHash):
+            self._hashing[key] = source_key
+            if source_key in self._snapshots:
+                self._put_ring(source_key, self._snapshots[source_key])
 
     def remove_service(self, key: str) -> None:
         """Offer it no longer. No error if it was not there."""
         for type_url in (LISTENER, CLUSTER):
             self._resources[type_url].pop(resources.name(type_url, key), None)
+        source_key = self._hashing.pop(key, None)
+        if source_key is not None and source_key not in self._hashing.values():
+            self._resources[ENDPOINTS].pop(resources.ring_name(source_key), None)
 
     def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
         """The endpoints of a source, now."""
@@ -48,6 +57,8 @@ class ResourceStore:
         self._put(resources.assignment(resources.name(ENDPOINTS, source_key), snapshot))
         if source_key in self._plain:
             self._put(resources.assignment(resources.plain_name(source_key), snapshot))
+        if source_key in self._hashing.values():
+            self._put_ring(source_key, snapshot)
 
     def offer_plainly(self, source_key: str) -> None:
         """Offer a source's endpoints by a plain name as well, from now on: for Envoy."""
@@ -59,8 +70,18 @@ class ResourceStore:
         """Forget a source's endpoints. No error if there were none."""
         self._snapshots.pop(source_key, None)
         self._plain.discard(source_key)
-        for resource_name in (resources.name(ENDPOINTS, source_key), resources.plain_name(source_key)):
+        for resource_name in (
+            resources.name(ENDPOINTS, source_key),
+            resources.plain_name(source_key),
+            resources.ring_name(source_key),
+        ):
             self._resources[ENDPOINTS].pop(resource_name, None)
+
+    def _put_ring(self, source_key: str, snapshot: Snapshot) -> None:
+        ring = resources.ring_assignment(resources.ring_name(source_key), snapshot)
+        before = self.find(ENDPOINTS, ring.name)
+        if before is None or before.body != ring.body:
+            self._put(ring)
 
     def _put(self, resource: Resource) -> None:
         self._resources[resource.type_url][resource.name] = resource
