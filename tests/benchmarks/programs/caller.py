@@ -40,23 +40,21 @@ def _blocking(channel: grpc.Channel) -> Callable[[int, int], Driven]:
     return drive
 
 
-def _asyncio(channel: grpc.aio.Channel, runner: asyncio.Runner) -> Callable[[int, int], Driven]:
-    """By the driver of `lbdemo call`."""
+def _asyncio(channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop) -> Callable[[int, int], Driven]:
+    """By the driver of `lbdemo call`, on a loop that runs all the time, as an application's does."""
 
     def drive(count: int, concurrency: int) -> Driven:
         recorder = CallRecorder()
-        runner.run(_drive(channel, recorder, Load(count=count, concurrency=concurrency)))
+        driver = CallDriver(channel, METHOD, REQUEST, recorder, Load(count=count, concurrency=concurrency))
+        asyncio.run_coroutine_threadsafe(driver.run(), loop).result()
         return recorder.failed, recorder.latency.percentile(50)
 
     return drive
 
 
-async def _drive(channel: grpc.aio.Channel, recorder: CallRecorder, load: Load) -> None:
-    await CallDriver(channel, METHOD, REQUEST, recorder, load).run()
-
-
-async def _opened(choice: ChannelChoice) -> grpc.aio.Channel:
-    return choice.open_aio()
+async def _answer_on_a_loop(choice: ChannelChoice) -> None:
+    async with choice.open_aio() as channel:
+        await asyncio.to_thread(_answer, _asyncio(channel, asyncio.get_running_loop()))
 
 
 def _answer(drive: Callable[[int, int], Driven]) -> None:
@@ -76,10 +74,7 @@ def main() -> None:
         with choice.open() as channel:
             _answer(_blocking(channel))
         return
-    with asyncio.Runner() as runner:
-        aio_channel = runner.run(_opened(choice))
-        _answer(_asyncio(aio_channel, runner))
-        runner.run(aio_channel.close())
+    asyncio.run(_answer_on_a_loop(choice))
 
 
 if __name__ == "__main__":
