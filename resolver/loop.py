@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from _typeshed import FileDescriptorLike
+
+_log = logging.getLogger(__name__)
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -34,7 +37,7 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self._others: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._events: socket.socket | None = None
-        self._take: Callable[[], object] = lambda: None
+        self._take: Callable[[], None] = lambda: None
         self._looks_away = False
         self._next: asyncio.TimerHandle | None = None
 
@@ -50,12 +53,22 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
 
     def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None:
         """As asyncio's. gRPC calls it with the socket of its queue when the loop uses grpc.aio for the first time."""
-        super().add_reader(fd, callback, *args)
         queue = getattr(getattr(callback, "func", None), "__self__", None)
-        if type(queue).__name__ == _QUEUE and isinstance(fd, socket.socket):
-            self._events, self._take = fd, lambda: callback(*args)
-            self._looks_away = False
-            self._glance_soon()
+        if type(queue).__name__ != _QUEUE or not isinstance(fd, socket.socket):
+            super().add_reader(fd, callback, *args)
+            return
+
+        def take() -> None:
+            try:
+                callback(*args)
+            except RuntimeError as error:
+                # An application's loop that was closed with calls under way: what they come to is nobody's any more.
+                _log.debug("an event came for a loop that is gone: %s", error)
+
+        super().add_reader(fd, take)
+        self._events, self._take = fd, take
+        self._looks_away = False
+        self._glance_soon()
 
     def remove_reader(self, fd: FileDescriptorLike) -> bool:
         """As asyncio's. gRPC calls it when its last channel and server are gone."""

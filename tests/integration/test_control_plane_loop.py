@@ -51,10 +51,10 @@ async def test_calls_of_an_asyncio_application_do_not_wake_the_control_plane(bac
             loop = _loop()
             take = loop._take
 
-            def counted() -> object:
+            def counted() -> None:
                 nonlocal taken
                 taken += 1
-                return take()
+                take()
 
             loop._take = counted
             began = loop.time()
