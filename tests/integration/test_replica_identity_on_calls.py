@@ -88,8 +88,8 @@ class SyncServicer:
             context.cancel()
         if what == b"hang":
             over = threading.Event()
-            context.add_callback(over.set)
-            over.wait(20)
+            if context.add_callback(over.set):  # False: it is over already, and nobody will call
+                over.wait(20)
             assert not context.is_active()
 
     def unary_unary(self, request: bytes, context: Any) -> bytes:
