@@ -42,8 +42,8 @@ setup: .venv/run.stamp ## Only make the virtual environment: then .venv/bin/lbde
 # ---- to check it
 
 .PHONY: test
-test: lint types proto-check ## Every check: format, lint, types, generated code, all tests, the docs' commands.
-	@$(PY) -m pytest --numprocesses logical --dist loadfile
+test: lint types proto-check ## Every check: format, lint, types, code, tests, the docs' commands (JOBS=2: in less time).
+	@$(PY) -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadfile)
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Format and lint rules.
