@@ -81,14 +81,16 @@ class AdsServer:
         self._streams.add(wake)
         subscriptions = Subscriptions()
         try:
+            await wake.wait()
+            # Nothing more once we close: core would print an error about each resource that is gone with us.
             while not (reader.done() or self._closing):
-                await wake.wait()
                 wake.clear()
                 # A slow reader holds us in write(): the changes that come meanwhile are then told as one.
                 await self._answer(subscriptions, context)
                 while inbox:
                     self._receive(subscriptions, inbox.popleft(), context)
                     await self._answer(subscriptions, context)
+                await wake.wait()
         except grpc.aio.BaseError as error:
             _log.debug("%s left while it was written to: %s", context.peer(), error)
         finally:
