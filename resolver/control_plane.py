@@ -79,6 +79,7 @@ class ControlPlane:
         self._unneeded = unneeded
         self._on_ended = ended
         self._released = threading.Event()
+        self._folder: PrivateFolder | None = None
         self.store = ResourceStore()
         self.ads = AdsServer(self.store, stream_ended=self._review)
         self._specs: dict[SourceSpec, str] = {}  # -> the source's key
@@ -112,8 +113,10 @@ class ControlPlane:
                 self._loop.call_soon_threadsafe(self._ended.set)
 
     def join(self, timeout_s: float) -> None:
-        """Wait until the thread has ended."""
+        """Wait until the thread has ended; if it takes longer, remove the socket's folder without it."""
         self._thread.join(timeout_s)
+        if self._thread.is_alive() and self._folder is not None:
+            self._folder.remove()
 
     def released_within(self, timeout_s: float) -> bool:
         """Wait until the socket is free for another; False when it is not in time."""
@@ -202,7 +205,7 @@ class ControlPlane:
         self._hurry = asyncio.Event()
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)))
         self.ads.add_to(server)
-        folder = PrivateFolder(self.socket_path.parent)
+        self._folder = folder = PrivateFolder(self.socket_path.parent)
         try:
             server.add_insecure_port(f"unix:{self.socket_path}")
             await server.start()

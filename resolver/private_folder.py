@@ -9,12 +9,16 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Self
 
 # A unix socket's path has room for 107 bytes, and in a `unix:` address some characters mean something else.
 _PLAIN_PATH = re.compile(r"[\w./+-]{1,70}", re.ASCII)
 _UNBORN = ".new-"
+_REMOVE_TRIES = 20
+_REMOVE_AGAIN_S = 0.01
 
 
 def new_path(prefix: str) -> Path:
@@ -41,21 +45,33 @@ class PrivateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._removing = threading.Lock()
+        self._lock: int | None = None
         # Under another name until it is locked: nobody finds it before.
         unborn = Path(tempfile.mkdtemp(prefix=_UNBORN, dir=path.parent))
-        self._lock = os.open(unborn, os.O_RDONLY | os.O_DIRECTORY)
+        lock = os.open(unborn, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             unborn.rename(path)
         except OSError:
-            os.close(self._lock)
+            os.close(lock)
             unborn.rmdir()
             raise
+        self._lock = lock
 
     def remove(self) -> None:
-        """Remove it with what is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        """Remove it with what is in it, once: from then on the path is no longer ours. From any thread."""
+        with self._removing:
+            if self._lock is None:
+                return
+            for _ in range(_REMOVE_TRIES):
+                # gRPC core may be removing its socket from it at this moment.
+                shutil.rmtree(self.path, ignore_errors=True)
+                if not self.path.exists():
+                    break
+                time.sleep(_REMOVE_AGAIN_S)
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> Self:
         """The folder, which is there already."""

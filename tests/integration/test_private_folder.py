@@ -31,6 +31,20 @@ for _ in range(300):
         (folder.path / "s").stat()
 """
 
+# The callback is called on the control plane's thread, which then cannot end before the interpreter does.
+_STUCK = """
+import sys, threading
+from resolver import runtime
+from resolver.claims import SourceSpec
+stuck = threading.Event()
+def callback(snapshot):
+    stuck.set()
+    threading.Event().wait()
+subscription = runtime.subscribe(SourceSpec.of("static:127.0.0.1:1", False), callback)
+stuck.wait()
+print("stuck", flush=True)
+"""
+
 
 def _folders() -> list[Path]:
     return sorted(Path(tempfile.gettempdir()).iterdir())
@@ -53,6 +67,13 @@ def test_a_folder_in_the_way_is_an_error_and_nothing_is_left_of_the_try() -> Non
         PrivateFolder(path)
     assert _folders() == [path]
     assert new_path(_PREFIX) != path  # nobody's: swept
+    assert _folders() == []
+
+
+def test_a_control_plane_whose_thread_is_stuck_leaves_no_folder_at_exit() -> None:
+    command = [sys.executable, "-c", _STUCK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stuck\n", "")
     assert _folders() == []
 
 

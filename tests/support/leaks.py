@@ -78,7 +78,7 @@ def expect_nothing_left(
     def check() -> None:
         left = Held.now().left_since(before)
         if empty is not None:
-            left += [f"file {path}" for path in sorted(empty.iterdir())]
+            left += [f"file {path}" for path in _below(empty)]
         if strays_in is not None:
             left += [f"stray process {pid}: {command}" for pid, command in strays(strays_in).items()]
         if left:
@@ -89,6 +89,11 @@ def expect_nothing_left(
         eventually(check, within_s=within_s, every_s=0.01)
     except AssertionError as error:
         raise LeakError(f"left behind after {within_s} s:\n{error}") from None
+
+
+def _below(folder: Path) -> list[str]:
+    # os.walk passes over a folder that is removed while it is looked at.
+    return sorted(str(Path(root, name)) for root, folders, files in os.walk(folder) for name in (*folders, *files))
 
 
 def strays(folder: Path) -> dict[int, str]:
