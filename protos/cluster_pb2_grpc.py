@@ -60,6 +60,56 @@ class ClusterStub(object):
                 request_serializer=protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
                 response_deserializer=protos_dot_cluster__pb2.RebalanceReply.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/lbdemo.v1.Cluster/Drain',
+                request_serializer=protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.Kill = channel.unary_unary(
+                '/lbdemo.v1.Cluster/Kill',
+                request_serializer=protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/lbdemo.v1.Cluster/Pause',
+                request_serializer=protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/lbdemo.v1.Cluster/Resume',
+                request_serializer=protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.SetHealth = channel.unary_unary(
+                '/lbdemo.v1.Cluster/SetHealth',
+                request_serializer=protos_dot_cluster__pb2.SetHealthRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.SetFault = channel.unary_unary(
+                '/lbdemo.v1.Cluster/SetFault',
+                request_serializer=protos_dot_cluster__pb2.SetFaultRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.SetLoad = channel.unary_unary(
+                '/lbdemo.v1.Cluster/SetLoad',
+                request_serializer=protos_dot_cluster__pb2.SetLoadRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.Restart = channel.unary_stream(
+                '/lbdemo.v1.Cluster/Restart',
+                request_serializer=protos_dot_cluster__pb2.RestartRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/lbdemo.v1.Cluster/WatchEvents',
+                request_serializer=protos_dot_cluster__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterEvent.FromString,
+                _registered_method=True)
+        self.GetLedger = channel.unary_stream(
+                '/lbdemo.v1.Cluster/GetLedger',
+                request_serializer=protos_dot_cluster__pb2.GetLedgerRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.LedgerPart.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer(object):
@@ -102,6 +152,80 @@ class ClusterServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """What is done to single replicas. Each answers once it is done, or under way where that takes time, with the cluster
+        as it is then. NOT_FOUND names what there is; FAILED_PRECONDITION says why it cannot be done now.
+
+        Withdraws the replica, lets its calls end and stops it. It stays STOPPED until a restart or another Scale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Kill(self, request, context):
+        """Ends its process by SIGKILL. It is started again, as after any death.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pause(self, request, context):
+        """Freezes its process by SIGSTOP: it accepts connections and answers nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Lets a frozen process go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHealth(self, request, context):
+        """Has it report another health than its own. It goes on answering calls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetFault(self, request, context):
+        """Has it answer its services' calls late, or with an error. Another fault takes the place of the one before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLoad(self, request, context):
+        """Has it report another load than what it measures (ORCA, gRFC A51).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restart(self, request, context):
+        """Drains and starts replicas again: those named, or all of them one after the other, without a gap. One status for
+        each step; the stream ends with an error when one does not come up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """What happened to the cluster, from a moment on, then as it happens until the caller leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLedger(self, request, context):
+        """What the replicas recorded of the calls of a run, dead replicas included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +253,56 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Rebalance,
                     request_deserializer=protos_dot_cluster__pb2.RebalanceRequest.FromString,
                     response_serializer=protos_dot_cluster__pb2.RebalanceReply.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=protos_dot_cluster__pb2.ReplicaRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'Kill': grpc.unary_unary_rpc_method_handler(
+                    servicer.Kill,
+                    request_deserializer=protos_dot_cluster__pb2.ReplicaRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=protos_dot_cluster__pb2.ReplicaRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=protos_dot_cluster__pb2.ReplicaRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'SetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHealth,
+                    request_deserializer=protos_dot_cluster__pb2.SetHealthRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'SetFault': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetFault,
+                    request_deserializer=protos_dot_cluster__pb2.SetFaultRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'SetLoad': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLoad,
+                    request_deserializer=protos_dot_cluster__pb2.SetLoadRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'Restart': grpc.unary_stream_rpc_method_handler(
+                    servicer.Restart,
+                    request_deserializer=protos_dot_cluster__pb2.RestartRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=protos_dot_cluster__pb2.WatchEventsRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterEvent.SerializeToString,
+            ),
+            'GetLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetLedger,
+                    request_deserializer=protos_dot_cluster__pb2.GetLedgerRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.LedgerPart.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -277,6 +451,276 @@ class Cluster(object):
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/Drain',
+            protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Kill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/Kill',
+            protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/Pause',
+            protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/Resume',
+            protos_dot_cluster__pb2.ReplicaRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/SetHealth',
+            protos_dot_cluster__pb2.SetHealthRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetFault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/SetFault',
+            protos_dot_cluster__pb2.SetFaultRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/SetLoad',
+            protos_dot_cluster__pb2.SetLoadRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/Restart',
+            protos_dot_cluster__pb2.RestartRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/WatchEvents',
+            protos_dot_cluster__pb2.WatchEventsRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/GetLedger',
+            protos_dot_cluster__pb2.GetLedgerRequest.SerializeToString,
+            protos_dot_cluster__pb2.LedgerPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ReplicaStub(object):
     """One replica's own figures, on its serving port.
@@ -298,6 +742,21 @@ class ReplicaStub(object):
                 request_serializer=protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
                 response_deserializer=protos_dot_cluster__pb2.RebalanceReply.FromString,
                 _registered_method=True)
+        self.SetHealth = channel.unary_unary(
+                '/lbdemo.v1.Replica/SetHealth',
+                request_serializer=protos_dot_cluster__pb2.SetHealthRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ReplicaStats.FromString,
+                _registered_method=True)
+        self.SetFault = channel.unary_unary(
+                '/lbdemo.v1.Replica/SetFault',
+                request_serializer=protos_dot_cluster__pb2.SetFaultRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ReplicaStats.FromString,
+                _registered_method=True)
+        self.SetLoad = channel.unary_unary(
+                '/lbdemo.v1.Replica/SetLoad',
+                request_serializer=protos_dot_cluster__pb2.SetLoadRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ReplicaStats.FromString,
+                _registered_method=True)
 
 
 class ReplicaServicer(object):
@@ -317,6 +776,25 @@ class ReplicaServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetHealth(self, request, context):
+        """As in Cluster, for this replica; their `id` is not looked at.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetFault(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLoad(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicaServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -329,6 +807,21 @@ def add_ReplicaServicer_to_server(servicer, server):
                     servicer.Rebalance,
                     request_deserializer=protos_dot_cluster__pb2.RebalanceRequest.FromString,
                     response_serializer=protos_dot_cluster__pb2.RebalanceReply.SerializeToString,
+            ),
+            'SetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHealth,
+                    request_deserializer=protos_dot_cluster__pb2.SetHealthRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ReplicaStats.SerializeToString,
+            ),
+            'SetFault': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetFault,
+                    request_deserializer=protos_dot_cluster__pb2.SetFaultRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ReplicaStats.SerializeToString,
+            ),
+            'SetLoad': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLoad,
+                    request_deserializer=protos_dot_cluster__pb2.SetLoadRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ReplicaStats.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -386,6 +879,87 @@ class Replica(object):
             '/lbdemo.v1.Replica/Rebalance',
             protos_dot_cluster__pb2.RebalanceRequest.SerializeToString,
             protos_dot_cluster__pb2.RebalanceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Replica/SetHealth',
+            protos_dot_cluster__pb2.SetHealthRequest.SerializeToString,
+            protos_dot_cluster__pb2.ReplicaStats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetFault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Replica/SetFault',
+            protos_dot_cluster__pb2.SetFaultRequest.SerializeToString,
+            protos_dot_cluster__pb2.ReplicaStats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Replica/SetLoad',
+            protos_dot_cluster__pb2.SetLoadRequest.SerializeToString,
+            protos_dot_cluster__pb2.ReplicaStats.FromString,
             options,
             channel_credentials,
             insecure,

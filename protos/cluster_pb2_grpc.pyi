@@ -105,7 +105,167 @@ _ClusterRebalanceType = typing_extensions.TypeVar(
     ],
 )
 
-class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType, _ClusterScaleType, _ClusterShutdownType, _ClusterRebalanceType]):
+_ClusterDrainType = typing_extensions.TypeVar(
+    '_ClusterDrainType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterKillType = typing_extensions.TypeVar(
+    '_ClusterKillType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterPauseType = typing_extensions.TypeVar(
+    '_ClusterPauseType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterResumeType = typing_extensions.TypeVar(
+    '_ClusterResumeType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterSetHealthType = typing_extensions.TypeVar(
+    '_ClusterSetHealthType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterSetFaultType = typing_extensions.TypeVar(
+    '_ClusterSetFaultType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterSetLoadType = typing_extensions.TypeVar(
+    '_ClusterSetLoadType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterRestartType = typing_extensions.TypeVar(
+    '_ClusterRestartType',
+    grpc.UnaryStreamMultiCallable[
+        protos.cluster_pb2.RestartRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        protos.cluster_pb2.RestartRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        protos.cluster_pb2.RestartRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
+_ClusterWatchEventsType = typing_extensions.TypeVar(
+    '_ClusterWatchEventsType',
+    grpc.UnaryStreamMultiCallable[
+        protos.cluster_pb2.WatchEventsRequest,
+        protos.cluster_pb2.ClusterEvent,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        protos.cluster_pb2.WatchEventsRequest,
+        protos.cluster_pb2.ClusterEvent,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        protos.cluster_pb2.WatchEventsRequest,
+        protos.cluster_pb2.ClusterEvent,
+    ],
+)
+
+_ClusterGetLedgerType = typing_extensions.TypeVar(
+    '_ClusterGetLedgerType',
+    grpc.UnaryStreamMultiCallable[
+        protos.cluster_pb2.GetLedgerRequest,
+        protos.cluster_pb2.LedgerPart,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        protos.cluster_pb2.GetLedgerRequest,
+        protos.cluster_pb2.LedgerPart,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        protos.cluster_pb2.GetLedgerRequest,
+        protos.cluster_pb2.LedgerPart,
+    ],
+)
+
+class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType, _ClusterScaleType, _ClusterShutdownType, _ClusterRebalanceType, _ClusterDrainType, _ClusterKillType, _ClusterPauseType, _ClusterResumeType, _ClusterSetHealthType, _ClusterSetFaultType, _ClusterSetLoadType, _ClusterRestartType, _ClusterWatchEventsType, _ClusterGetLedgerType]):
     """The supervisor of one cluster. It listens on a unix socket in the cluster's private state folder."""
 
     @typing.overload
@@ -129,6 +289,46 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
         grpc.UnaryUnaryMultiCallable[
             protos.cluster_pb2.RebalanceRequest,
             protos.cluster_pb2.RebalanceReply,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetHealthRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetFaultRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetLoadRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            protos.cluster_pb2.RestartRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            protos.cluster_pb2.WatchEventsRequest,
+            protos.cluster_pb2.ClusterEvent,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            protos.cluster_pb2.GetLedgerRequest,
+            protos.cluster_pb2.LedgerPart,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -154,6 +354,46 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
             protos.cluster_pb2.RebalanceRequest,
             protos.cluster_pb2.RebalanceReply,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.ReplicaRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetHealthRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetFaultRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetLoadRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            protos.cluster_pb2.RestartRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            protos.cluster_pb2.WatchEventsRequest,
+            protos.cluster_pb2.ClusterEvent,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            protos.cluster_pb2.GetLedgerRequest,
+            protos.cluster_pb2.LedgerPart,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetStatus: _ClusterGetStatusType
@@ -172,6 +412,42 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
 
     Rebalance: _ClusterRebalanceType
     """Asks every replica to ask its long streams to move, so that they spread again over what serves now."""
+
+    Drain: _ClusterDrainType
+    """What is done to single replicas. Each answers once it is done, or under way where that takes time, with the cluster
+    as it is then. NOT_FOUND names what there is; FAILED_PRECONDITION says why it cannot be done now.
+
+    Withdraws the replica, lets its calls end and stops it. It stays STOPPED until a restart or another Scale.
+    """
+
+    Kill: _ClusterKillType
+    """Ends its process by SIGKILL. It is started again, as after any death."""
+
+    Pause: _ClusterPauseType
+    """Freezes its process by SIGSTOP: it accepts connections and answers nothing."""
+
+    Resume: _ClusterResumeType
+    """Lets a frozen process go on."""
+
+    SetHealth: _ClusterSetHealthType
+    """Has it report another health than its own. It goes on answering calls."""
+
+    SetFault: _ClusterSetFaultType
+    """Has it answer its services' calls late, or with an error. Another fault takes the place of the one before."""
+
+    SetLoad: _ClusterSetLoadType
+    """Has it report another load than what it measures (ORCA, gRFC A51)."""
+
+    Restart: _ClusterRestartType
+    """Drains and starts replicas again: those named, or all of them one after the other, without a gap. One status for
+    each step; the stream ends with an error when one does not come up.
+    """
+
+    WatchEvents: _ClusterWatchEventsType
+    """What happened to the cluster, from a moment on, then as it happens until the caller leaves."""
+
+    GetLedger: _ClusterGetLedgerType
+    """What the replicas recorded of the calls of a run, dead replicas included."""
 
 ClusterAsyncStub: typing_extensions.TypeAlias = ClusterStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -193,6 +469,46 @@ ClusterAsyncStub: typing_extensions.TypeAlias = ClusterStub[
     grpc.aio.UnaryUnaryMultiCallable[
         protos.cluster_pb2.RebalanceRequest,
         protos.cluster_pb2.RebalanceReply,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.ReplicaRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        protos.cluster_pb2.RestartRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        protos.cluster_pb2.WatchEventsRequest,
+        protos.cluster_pb2.ClusterEvent,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        protos.cluster_pb2.GetLedgerRequest,
+        protos.cluster_pb2.LedgerPart,
     ],
 ]
 
@@ -241,6 +557,92 @@ class ClusterServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[protos.cluster_pb2.RebalanceReply, collections.abc.Awaitable[protos.cluster_pb2.RebalanceReply]]:
         """Asks every replica to ask its long streams to move, so that they spread again over what serves now."""
 
+    @abc.abstractmethod
+    def Drain(
+        self,
+        request: protos.cluster_pb2.ReplicaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """What is done to single replicas. Each answers once it is done, or under way where that takes time, with the cluster
+        as it is then. NOT_FOUND names what there is; FAILED_PRECONDITION says why it cannot be done now.
+
+        Withdraws the replica, lets its calls end and stops it. It stays STOPPED until a restart or another Scale.
+        """
+
+    @abc.abstractmethod
+    def Kill(
+        self,
+        request: protos.cluster_pb2.ReplicaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Ends its process by SIGKILL. It is started again, as after any death."""
+
+    @abc.abstractmethod
+    def Pause(
+        self,
+        request: protos.cluster_pb2.ReplicaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Freezes its process by SIGSTOP: it accepts connections and answers nothing."""
+
+    @abc.abstractmethod
+    def Resume(
+        self,
+        request: protos.cluster_pb2.ReplicaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Lets a frozen process go on."""
+
+    @abc.abstractmethod
+    def SetHealth(
+        self,
+        request: protos.cluster_pb2.SetHealthRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Has it report another health than its own. It goes on answering calls."""
+
+    @abc.abstractmethod
+    def SetFault(
+        self,
+        request: protos.cluster_pb2.SetFaultRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Has it answer its services' calls late, or with an error. Another fault takes the place of the one before."""
+
+    @abc.abstractmethod
+    def SetLoad(
+        self,
+        request: protos.cluster_pb2.SetLoadRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Has it report another load than what it measures (ORCA, gRFC A51)."""
+
+    @abc.abstractmethod
+    def Restart(
+        self,
+        request: protos.cluster_pb2.RestartRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[protos.cluster_pb2.ClusterStatus], collections.abc.AsyncIterator[protos.cluster_pb2.ClusterStatus]]:
+        """Drains and starts replicas again: those named, or all of them one after the other, without a gap. One status for
+        each step; the stream ends with an error when one does not come up.
+        """
+
+    @abc.abstractmethod
+    def WatchEvents(
+        self,
+        request: protos.cluster_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[protos.cluster_pb2.ClusterEvent], collections.abc.AsyncIterator[protos.cluster_pb2.ClusterEvent]]:
+        """What happened to the cluster, from a moment on, then as it happens until the caller leaves."""
+
+    @abc.abstractmethod
+    def GetLedger(
+        self,
+        request: protos.cluster_pb2.GetLedgerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[protos.cluster_pb2.LedgerPart], collections.abc.AsyncIterator[protos.cluster_pb2.LedgerPart]]:
+        """What the replicas recorded of the calls of a run, dead replicas included."""
+
 def add_ClusterServicer_to_server(servicer: ClusterServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
 _ReplicaGetStatsType = typing_extensions.TypeVar(
@@ -275,7 +677,55 @@ _ReplicaRebalanceType = typing_extensions.TypeVar(
     ],
 )
 
-class ReplicaStub(typing.Generic[_ReplicaGetStatsType, _ReplicaRebalanceType]):
+_ReplicaSetHealthType = typing_extensions.TypeVar(
+    '_ReplicaSetHealthType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+)
+
+_ReplicaSetFaultType = typing_extensions.TypeVar(
+    '_ReplicaSetFaultType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+)
+
+_ReplicaSetLoadType = typing_extensions.TypeVar(
+    '_ReplicaSetLoadType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+)
+
+class ReplicaStub(typing.Generic[_ReplicaGetStatsType, _ReplicaRebalanceType, _ReplicaSetHealthType, _ReplicaSetFaultType, _ReplicaSetLoadType]):
     """One replica's own figures, on its serving port."""
 
     @typing.overload
@@ -287,6 +737,18 @@ class ReplicaStub(typing.Generic[_ReplicaGetStatsType, _ReplicaRebalanceType]):
         grpc.UnaryUnaryMultiCallable[
             protos.cluster_pb2.RebalanceRequest,
             protos.cluster_pb2.RebalanceReply,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetHealthRequest,
+            protos.cluster_pb2.ReplicaStats,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetFaultRequest,
+            protos.cluster_pb2.ReplicaStats,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetLoadRequest,
+            protos.cluster_pb2.ReplicaStats,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -300,12 +762,31 @@ class ReplicaStub(typing.Generic[_ReplicaGetStatsType, _ReplicaRebalanceType]):
             protos.cluster_pb2.RebalanceRequest,
             protos.cluster_pb2.RebalanceReply,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetHealthRequest,
+            protos.cluster_pb2.ReplicaStats,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetFaultRequest,
+            protos.cluster_pb2.ReplicaStats,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetLoadRequest,
+            protos.cluster_pb2.ReplicaStats,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetStats: _ReplicaGetStatsType
 
     Rebalance: _ReplicaRebalanceType
     """Asks the streams that are open here to move, by the trailer `lbdemo-move: rebalance`."""
+
+    SetHealth: _ReplicaSetHealthType
+    """As in Cluster, for this replica; their `id` is not looked at."""
+
+    SetFault: _ReplicaSetFaultType
+
+    SetLoad: _ReplicaSetLoadType
 
 ReplicaAsyncStub: typing_extensions.TypeAlias = ReplicaStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -315,6 +796,18 @@ ReplicaAsyncStub: typing_extensions.TypeAlias = ReplicaStub[
     grpc.aio.UnaryUnaryMultiCallable[
         protos.cluster_pb2.RebalanceRequest,
         protos.cluster_pb2.RebalanceReply,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetHealthRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetFaultRequest,
+        protos.cluster_pb2.ReplicaStats,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetLoadRequest,
+        protos.cluster_pb2.ReplicaStats,
     ],
 ]
 
@@ -335,5 +828,27 @@ class ReplicaServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[protos.cluster_pb2.RebalanceReply, collections.abc.Awaitable[protos.cluster_pb2.RebalanceReply]]:
         """Asks the streams that are open here to move, by the trailer `lbdemo-move: rebalance`."""
+
+    @abc.abstractmethod
+    def SetHealth(
+        self,
+        request: protos.cluster_pb2.SetHealthRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ReplicaStats, collections.abc.Awaitable[protos.cluster_pb2.ReplicaStats]]:
+        """As in Cluster, for this replica; their `id` is not looked at."""
+
+    @abc.abstractmethod
+    def SetFault(
+        self,
+        request: protos.cluster_pb2.SetFaultRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ReplicaStats, collections.abc.Awaitable[protos.cluster_pb2.ReplicaStats]]: ...
+
+    @abc.abstractmethod
+    def SetLoad(
+        self,
+        request: protos.cluster_pb2.SetLoadRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ReplicaStats, collections.abc.Awaitable[protos.cluster_pb2.ReplicaStats]]: ...
 
 def add_ReplicaServicer_to_server(servicer: ReplicaServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
