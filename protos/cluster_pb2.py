@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/cluster.proto\x12\tlbdemo.v1\"\x1c\n\x0eReplicaRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10SetHealthRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06health\x18\x02 \x01(\t\"[\n\x05\x46\x61ult\x12\x12\n\nlatency_ms\x18\x01 \x01(\x01\x12\x11\n\tjitter_ms\x18\x02 \x01(\x01\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0c\n\x04rate\x18\x04 \x01(\x01\x12\x0e\n\x06\x66or_ms\x18\x05 \x01(\x01\">\n\x0fSetFaultRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\x10.lbdemo.v1.Fault\"F\n\x0eSetLoadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x18\n\x0butilization\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_utilization\".\n\x0eRestartRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x0f\n\x07rolling\x18\x02 \x01(\x08\"F\n\x12WatchEventsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x10\n\x08only_new\x18\x02 \x01(\x08\x12\x0f\n\x07no_wait\x18\x03 \x01(\x08\"|\n\x0c\x43lusterEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x0e\n\x06unix_s\x18\x03 \x01(\x01\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07replica\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"\x1f\n\x10GetLedgerRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"a\n\nLedgerPart\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\'\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x16.lbdemo.v1.LedgerEntry\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\"X\n\x0bLedgerEntry\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x19\n\x11previous_attempts\x18\x02 \x01(\r\x12\x0f\n\x07\x62\x65gin_s\x18\x03 \x01(\x01\x12\x0f\n\x07outcome\x18\x04 \x01(\r\"\x12\n\x10GetStatusRequest\")\n\x12WatchStatusRequest\x12\x13\n\x0binterval_ms\x18\x01 \x01(\r\" \n\x0cScaleRequest\x12\x10\n\x08replicas\x18\x01 \x01(\r\"\x11\n\x0fShutdownRequest\"\x12\n\x10RebalanceRequest\"\x1f\n\x0eRebalanceReply\x12\r\n\x05\x61sked\x18\x01 \x01(\x04\"\xb1\x02\n\rReplicaStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x1f\n\x05phase\x18\x03 \x01(\x0e\x32\x10.lbdemo.v1.Phase\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x04\x12\x11\n\tin_flight\x18\x07 \x01(\x04\x12\x10\n\x08uptime_s\x18\x08 \x01(\x01\x12\x10\n\x08restarts\x18\t \x01(\r\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07streams\x18\x0b \x01(\x04\x12\x0e\n\x06paused\x18\x0c \x01(\x08\x12\x1f\n\x05\x66\x61ult\x18\r \x01(\x0b\x32\x10.lbdemo.v1.Fault\x12\x0c\n\x04zone\x18\x0e \x01(\t\x12\x0f\n\x07version\x18\x0f \x01(\t\x12\x0e\n\x06weight\x18\x10 \x01(\r\"\xc0\x01\n\rClusterStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12\x0e\n\x06wanted\x18\x04 \x01(\r\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.lbdemo.v1.ReplicaStatus\x12\x16\n\x0esupervisor_pid\x18\x06 \x01(\r\x12\x12\n\nlog_folder\x18\x07 \x01(\t\x12\x14\n\x0cservice_spec\x18\x08 \x01(\t\"\x11\n\x0fGetStatsRequest\"\xfb\x01\n\x0cReplicaStats\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06health\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x10\n\x08uptime_s\x18\x06 \x01(\x01\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x0f\n\x07streams\x18\x08 \x01(\x04\x12\x14\n\x0copen_streams\x18\t \x01(\x04\x12\x19\n\x11messages_received\x18\n \x01(\x04\x12\x15\n\rmessages_sent\x18\x0b \x01(\x04\x12\x1f\n\x05\x66\x61ult\x18\x0c \x01(\x0b\x32\x10.lbdemo.v1.Fault*q\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x0f\n\x0b\x42\x41\x43KING_OFF\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x12\x0b\n\x07STOPPED\x10\x06\x32\x86\x08\n\x07\x43luster\x12\x44\n\tGetStatus\x12\x1b.lbdemo.v1.GetStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12J\n\x0bWatchStatus\x12\x1d.lbdemo.v1.WatchStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12<\n\x05Scale\x12\x17.lbdemo.v1.ScaleRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x44\n\x08Shutdown\x12\x1a.lbdemo.v1.ShutdownRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x12>\n\x05\x44rain\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12=\n\x04Kill\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12>\n\x05Pause\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12?\n\x06Resume\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x44\n\tSetHealth\x12\x1b.lbdemo.v1.SetHealthRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x42\n\x08SetFault\x12\x1a.lbdemo.v1.SetFaultRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12@\n\x07SetLoad\x12\x19.lbdemo.v1.SetLoadRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x42\n\x07Restart\x12\x19.lbdemo.v1.RestartRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12I\n\x0bWatchEvents\x12\x1d.lbdemo.v1.WatchEventsRequest\x1a\x17.lbdemo.v1.ClusterEvent\"\x00\x30\x01\x12\x43\n\tGetLedger\x12\x1b.lbdemo.v1.GetLedgerRequest\x1a\x15.lbdemo.v1.LedgerPart\"\x00\x30\x01\x32\xdc\x02\n\x07Replica\x12\x41\n\x08GetStats\x12\x1a.lbdemo.v1.GetStatsRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x12\x43\n\tSetHealth\x12\x1b.lbdemo.v1.SetHealthRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12\x41\n\x08SetFault\x12\x1a.lbdemo.v1.SetFaultRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12?\n\x07SetLoad\x12\x19.lbdemo.v1.SetLoadRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/cluster.proto\x12\tlbdemo.v1\"\x1c\n\x0eReplicaRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10SetHealthRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06health\x18\x02 \x01(\t\"[\n\x05\x46\x61ult\x12\x12\n\nlatency_ms\x18\x01 \x01(\x01\x12\x11\n\tjitter_ms\x18\x02 \x01(\x01\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0c\n\x04rate\x18\x04 \x01(\x01\x12\x0e\n\x06\x66or_ms\x18\x05 \x01(\x01\">\n\x0fSetFaultRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\x10.lbdemo.v1.Fault\"F\n\x0eSetLoadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x18\n\x0butilization\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_utilization\".\n\x0eRestartRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x0f\n\x07rolling\x18\x02 \x01(\x08\"F\n\x12WatchEventsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x10\n\x08only_new\x18\x02 \x01(\x08\x12\x0f\n\x07no_wait\x18\x03 \x01(\x08\"|\n\x0c\x43lusterEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x0e\n\x06unix_s\x18\x03 \x01(\x01\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07replica\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"-\n\x10GetLedgerRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04over\x18\x02 \x01(\x08\"a\n\nLedgerPart\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\'\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x16.lbdemo.v1.LedgerEntry\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\"X\n\x0bLedgerEntry\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x19\n\x11previous_attempts\x18\x02 \x01(\r\x12\x0f\n\x07\x62\x65gin_s\x18\x03 \x01(\x01\x12\x0f\n\x07outcome\x18\x04 \x01(\r\"\x12\n\x10GetStatusRequest\")\n\x12WatchStatusRequest\x12\x13\n\x0binterval_ms\x18\x01 \x01(\r\" \n\x0cScaleRequest\x12\x10\n\x08replicas\x18\x01 \x01(\r\"\x11\n\x0fShutdownRequest\"\x12\n\x10RebalanceRequest\"\x1f\n\x0eRebalanceReply\x12\r\n\x05\x61sked\x18\x01 \x01(\x04\"\xb1\x02\n\rReplicaStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x1f\n\x05phase\x18\x03 \x01(\x0e\x32\x10.lbdemo.v1.Phase\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x04\x12\x11\n\tin_flight\x18\x07 \x01(\x04\x12\x10\n\x08uptime_s\x18\x08 \x01(\x01\x12\x10\n\x08restarts\x18\t \x01(\r\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07streams\x18\x0b \x01(\x04\x12\x0e\n\x06paused\x18\x0c \x01(\x08\x12\x1f\n\x05\x66\x61ult\x18\r \x01(\x0b\x32\x10.lbdemo.v1.Fault\x12\x0c\n\x04zone\x18\x0e \x01(\t\x12\x0f\n\x07version\x18\x0f \x01(\t\x12\x0e\n\x06weight\x18\x10 \x01(\r\"\xc0\x01\n\rClusterStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12\x0e\n\x06wanted\x18\x04 \x01(\r\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.lbdemo.v1.ReplicaStatus\x12\x16\n\x0esupervisor_pid\x18\x06 \x01(\r\x12\x12\n\nlog_folder\x18\x07 \x01(\t\x12\x14\n\x0cservice_spec\x18\x08 \x01(\t\"\x11\n\x0fGetStatsRequest\"\xfb\x01\n\x0cReplicaStats\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06health\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x10\n\x08uptime_s\x18\x06 \x01(\x01\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x0f\n\x07streams\x18\x08 \x01(\x04\x12\x14\n\x0copen_streams\x18\t \x01(\x04\x12\x19\n\x11messages_received\x18\n \x01(\x04\x12\x15\n\rmessages_sent\x18\x0b \x01(\x04\x12\x1f\n\x05\x66\x61ult\x18\x0c \x01(\x0b\x32\x10.lbdemo.v1.Fault*q\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x0f\n\x0b\x42\x41\x43KING_OFF\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x12\x0b\n\x07STOPPED\x10\x06\x32\x86\x08\n\x07\x43luster\x12\x44\n\tGetStatus\x12\x1b.lbdemo.v1.GetStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12J\n\x0bWatchStatus\x12\x1d.lbdemo.v1.WatchStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12<\n\x05Scale\x12\x17.lbdemo.v1.ScaleRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x44\n\x08Shutdown\x12\x1a.lbdemo.v1.ShutdownRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x12>\n\x05\x44rain\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12=\n\x04Kill\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12>\n\x05Pause\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12?\n\x06Resume\x12\x19.lbdemo.v1.ReplicaRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x44\n\tSetHealth\x12\x1b.lbdemo.v1.SetHealthRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x42\n\x08SetFault\x12\x1a.lbdemo.v1.SetFaultRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12@\n\x07SetLoad\x12\x19.lbdemo.v1.SetLoadRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x42\n\x07Restart\x12\x19.lbdemo.v1.RestartRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12I\n\x0bWatchEvents\x12\x1d.lbdemo.v1.WatchEventsRequest\x1a\x17.lbdemo.v1.ClusterEvent\"\x00\x30\x01\x12\x43\n\tGetLedger\x12\x1b.lbdemo.v1.GetLedgerRequest\x1a\x15.lbdemo.v1.LedgerPart\"\x00\x30\x01\x32\xdc\x02\n\x07Replica\x12\x41\n\x08GetStats\x12\x1a.lbdemo.v1.GetStatsRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x12\x43\n\tSetHealth\x12\x1b.lbdemo.v1.SetHealthRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12\x41\n\x08SetFault\x12\x1a.lbdemo.v1.SetFaultRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12?\n\x07SetLoad\x12\x19.lbdemo.v1.SetLoadRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=1755
-  _globals['_PHASE']._serialized_end=1868
+  _globals['_PHASE']._serialized_start=1769
+  _globals['_PHASE']._serialized_end=1882
   _globals['_REPLICAREQUEST']._serialized_start=35
   _globals['_REPLICAREQUEST']._serialized_end=63
   _globals['_SETHEALTHREQUEST']._serialized_start=65
@@ -50,33 +50,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLUSTEREVENT']._serialized_start=462
   _globals['_CLUSTEREVENT']._serialized_end=586
   _globals['_GETLEDGERREQUEST']._serialized_start=588
-  _globals['_GETLEDGERREQUEST']._serialized_end=619
-  _globals['_LEDGERPART']._serialized_start=621
-  _globals['_LEDGERPART']._serialized_end=718
-  _globals['_LEDGERENTRY']._serialized_start=720
-  _globals['_LEDGERENTRY']._serialized_end=808
-  _globals['_GETSTATUSREQUEST']._serialized_start=810
-  _globals['_GETSTATUSREQUEST']._serialized_end=828
-  _globals['_WATCHSTATUSREQUEST']._serialized_start=830
-  _globals['_WATCHSTATUSREQUEST']._serialized_end=871
-  _globals['_SCALEREQUEST']._serialized_start=873
-  _globals['_SCALEREQUEST']._serialized_end=905
-  _globals['_SHUTDOWNREQUEST']._serialized_start=907
-  _globals['_SHUTDOWNREQUEST']._serialized_end=924
-  _globals['_REBALANCEREQUEST']._serialized_start=926
-  _globals['_REBALANCEREQUEST']._serialized_end=944
-  _globals['_REBALANCEREPLY']._serialized_start=946
-  _globals['_REBALANCEREPLY']._serialized_end=977
-  _globals['_REPLICASTATUS']._serialized_start=980
-  _globals['_REPLICASTATUS']._serialized_end=1285
-  _globals['_CLUSTERSTATUS']._serialized_start=1288
-  _globals['_CLUSTERSTATUS']._serialized_end=1480
-  _globals['_GETSTATSREQUEST']._serialized_start=1482
-  _globals['_GETSTATSREQUEST']._serialized_end=1499
-  _globals['_REPLICASTATS']._serialized_start=1502
-  _globals['_REPLICASTATS']._serialized_end=1753
-  _globals['_CLUSTER']._serialized_start=1871
-  _globals['_CLUSTER']._serialized_end=2901
-  _globals['_REPLICA']._serialized_start=2904
-  _globals['_REPLICA']._serialized_end=3252
+  _globals['_GETLEDGERREQUEST']._serialized_end=633
+  _globals['_LEDGERPART']._serialized_start=635
+  _globals['_LEDGERPART']._serialized_end=732
+  _globals['_LEDGERENTRY']._serialized_start=734
+  _globals['_LEDGERENTRY']._serialized_end=822
+  _globals['_GETSTATUSREQUEST']._serialized_start=824
+  _globals['_GETSTATUSREQUEST']._serialized_end=842
+  _globals['_WATCHSTATUSREQUEST']._serialized_start=844
+  _globals['_WATCHSTATUSREQUEST']._serialized_end=885
+  _globals['_SCALEREQUEST']._serialized_start=887
+  _globals['_SCALEREQUEST']._serialized_end=919
+  _globals['_SHUTDOWNREQUEST']._serialized_start=921
+  _globals['_SHUTDOWNREQUEST']._serialized_end=938
+  _globals['_REBALANCEREQUEST']._serialized_start=940
+  _globals['_REBALANCEREQUEST']._serialized_end=958
+  _globals['_REBALANCEREPLY']._serialized_start=960
+  _globals['_REBALANCEREPLY']._serialized_end=991
+  _globals['_REPLICASTATUS']._serialized_start=994
+  _globals['_REPLICASTATUS']._serialized_end=1299
+  _globals['_CLUSTERSTATUS']._serialized_start=1302
+  _globals['_CLUSTERSTATUS']._serialized_end=1494
+  _globals['_GETSTATSREQUEST']._serialized_start=1496
+  _globals['_GETSTATSREQUEST']._serialized_end=1513
+  _globals['_REPLICASTATS']._serialized_start=1516
+  _globals['_REPLICASTATS']._serialized_end=1767
+  _globals['_CLUSTER']._serialized_start=1885
+  _globals['_CLUSTER']._serialized_end=2915
+  _globals['_REPLICA']._serialized_start=2918
+  _globals['_REPLICA']._serialized_end=3266
 # @@protoc_insertion_point(module_scope)

@@ -105,10 +105,12 @@ class ClusterEvent(_message.Message):
     def __init__(self, number: _Optional[int] = ..., at_s: _Optional[float] = ..., unix_s: _Optional[float] = ..., kind: _Optional[str] = ..., replica: _Optional[str] = ..., address: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class GetLedgerRequest(_message.Message):
-    __slots__ = ("run",)
+    __slots__ = ("run", "over")
     RUN_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
     run: str
-    def __init__(self, run: _Optional[str] = ...) -> None: ...
+    over: bool
+    def __init__(self, run: _Optional[str] = ..., over: bool = ...) -> None: ...
 
 class LedgerPart(_message.Message):
     __slots__ = ("replica", "pid", "entries", "full")
