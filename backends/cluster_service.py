@@ -12,6 +12,7 @@ import grpc.aio
 
 from backends.fleet import Fleet, Member, Phase
 from backends.probe import ReplicaProbe
+from backends.replica_orders import ReplicaOrders
 from backends.state import socket_uri
 from protos import cluster_pb2, cluster_pb2_grpc
 
@@ -28,7 +29,7 @@ STREAMS_END_S = 1.0
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ClusterService(cluster_pb2_grpc.ClusterServicer):
+class ClusterService(ReplicaOrders):
     """The servicer. One probe for all callers: many watchers cost the replicas no more than one."""
 
     def __init__(self, supervisor: FleetSupervisor, probe: ReplicaProbe) -> None:

@@ -40,6 +40,7 @@ class Phase(enum.Enum):
     DRAINING = "draining"
     BACKING_OFF = "backing off"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

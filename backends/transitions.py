@@ -37,6 +37,8 @@ def _transition(member: Member) -> tuple[int, str]:
             return logging.WARNING, f"{member.id} {member.reason or 'gets another try'}{wait}"
         case Phase.FAILED:
             return logging.ERROR, f"{member.id} failed: {member.reason}"
+        case Phase.STOPPED:
+            return logging.INFO, f"{member.id} is stopped"
 
 
 def signal_name(number: int) -> str:

@@ -167,7 +167,7 @@ class RebalanceReply(_message.Message):
     def __init__(self, asked: _Optional[int] = ...) -> None: ...
 
 class ReplicaStatus(_message.Message):
-    __slots__ = ("id", "address", "phase", "health", "pid", "calls", "in_flight", "uptime_s", "restarts", "reason", "streams", "paused", "fault", "zone", "version", "weight")
+    __slots__ = ("id", "address", "phase", "health", "pid", "calls", "in_flight", "uptime_s", "restarts", "reason", "streams", "paused", "fault", "zone", "version", "weight", "told_health", "spare")
     ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,8 @@ class ReplicaStatus(_message.Message):
     ZONE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TOLD_HEALTH_FIELD_NUMBER: _ClassVar[int]
+    SPARE_FIELD_NUMBER: _ClassVar[int]
     id: str
     address: str
     phase: Phase
@@ -200,10 +202,22 @@ class ReplicaStatus(_message.Message):
     zone: str
     version: str
     weight: int
-    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., health: _Optional[str] = ..., pid: _Optional[int] = ..., calls: _Optional[int] = ..., in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., restarts: _Optional[int] = ..., reason: _Optional[str] = ..., streams: _Optional[int] = ..., paused: bool = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., zone: _Optional[str] = ..., version: _Optional[str] = ..., weight: _Optional[int] = ...) -> None: ...
+    told_health: str
+    spare: bool
+    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., health: _Optional[str] = ..., pid: _Optional[int] = ..., calls: _Optional[int] = ..., in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., restarts: _Optional[int] = ..., reason: _Optional[str] = ..., streams: _Optional[int] = ..., paused: bool = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., zone: _Optional[str] = ..., version: _Optional[str] = ..., weight: _Optional[int] = ..., told_health: _Optional[str] = ..., spare: bool = ...) -> None: ...
+
+class Roll(_message.Message):
+    __slots__ = ("done", "now", "todo")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    TODO_FIELD_NUMBER: _ClassVar[int]
+    done: _containers.RepeatedScalarFieldContainer[str]
+    now: str
+    todo: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, done: _Optional[_Iterable[str]] = ..., now: _Optional[str] = ..., todo: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "target", "services", "wanted", "replicas", "supervisor_pid", "log_folder", "service_spec")
+    __slots__ = ("cluster", "target", "services", "wanted", "replicas", "supervisor_pid", "log_folder", "service_spec", "roll")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
@@ -212,6 +226,7 @@ class ClusterStatus(_message.Message):
     SUPERVISOR_PID_FIELD_NUMBER: _ClassVar[int]
     LOG_FOLDER_FIELD_NUMBER: _ClassVar[int]
     SERVICE_SPEC_FIELD_NUMBER: _ClassVar[int]
+    ROLL_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     target: str
     services: _containers.RepeatedScalarFieldContainer[str]
@@ -220,7 +235,8 @@ class ClusterStatus(_message.Message):
     supervisor_pid: int
     log_folder: str
     service_spec: str
-    def __init__(self, cluster: _Optional[str] = ..., target: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., wanted: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaStatus, _Mapping]]] = ..., supervisor_pid: _Optional[int] = ..., log_folder: _Optional[str] = ..., service_spec: _Optional[str] = ...) -> None: ...
+    roll: Roll
+    def __init__(self, cluster: _Optional[str] = ..., target: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., wanted: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaStatus, _Mapping]]] = ..., supervisor_pid: _Optional[int] = ..., log_folder: _Optional[str] = ..., service_spec: _Optional[str] = ..., roll: _Optional[_Union[Roll, _Mapping]] = ...) -> None: ...
 
 class GetStatsRequest(_message.Message):
     __slots__ = ()

@@ -28,6 +28,7 @@ _PHASE_STYLES = {
     Phase.DRAINING: "yellow",
     Phase.BACKING_OFF: "yellow",
     Phase.FAILED: "bold red",
+    Phase.STOPPED: "dim",
 }
 _HEALTH_STYLES = {"SERVING": "green", "NOT_SERVING": "yellow", "UNREACHABLE": "bold red", "UNKNOWN": "dim"}
 _HEADERS = ("REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS")
