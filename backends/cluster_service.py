@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from backends import journal_files
 from backends.fleet import Fleet, Member, Phase
+from backends.ledger_parts import ledger_parts
 from backends.probe import ReplicaProbe
 from backends.replica_orders import ReplicaOrders
 from backends.state import socket_uri
@@ -89,6 +91,18 @@ class ClusterService(ReplicaOrders):
     ) -> cluster_pb2.RebalanceReply:
         """Asks the long streams of every replica that serves to move."""
         return cluster_pb2.RebalanceReply(asked=await self._probe.rebalance(self._addresses(Phase.RUNNING)))
+
+    async def GetLedger(  # noqa: N802 -- gRPC's signature
+        self, request: cluster_pb2.GetLedgerRequest, context: Context
+    ) -> AsyncIterator[cluster_pb2.LedgerPart]:
+        """What was written down of a run, a few thousand entries at a time."""
+        try:
+            for part in ledger_parts(self._supervisor.plan.folder.journals, request.run):
+                yield part
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if request.over:
+            journal_files.forget(self._supervisor.plan.folder.journals, request.run)
 
     async def _status(self) -> cluster_pb2.ClusterStatus:
         stats = await self._probe.gather(self._addresses(Phase.RUNNING, Phase.DRAINING))

@@ -14,18 +14,21 @@ import grpc
 import grpc.aio
 
 from backends.identity import Counters, Identity, identified
+from backends.journal import CALL_KEY, RUN_KEY, journaled
 from backends.sync_servicers import Threads, asynchronous
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from backends.identity import Handler
+    from backends.journal import Journal
 
     Handlers = Mapping[str, Handler]
 
 _log = logging.getLogger(__name__)
 
 _PREVIOUS_ATTEMPTS = "grpc-previous-rpc-attempts"
+_MARKS = frozenset({_PREVIOUS_ATTEMPTS, RUN_KEY})
 _MAKE = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
@@ -41,10 +44,12 @@ class Dispatch(grpc.GenericRpcHandler):
         identity: On every answer; may be set until the server starts.
         counters: Calls to the replica's main services; the lab's own (health, reflection, …) count nowhere.
         threads: Where synchronous servicers run.
+        journal: Where calls are written down that ask for it; None for nowhere.
     """
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, journal: Journal | None = None) -> None:
         self.identity = identity
+        self.journal = journal
         self.counters = Counters()
         self.threads = Threads()
         self._uncounted = Counters()
@@ -73,10 +78,21 @@ class Dispatch(grpc.GenericRpcHandler):
         """The handler for a call; never None, since "no such method" carries the identity too."""
         path = handler_call_details.method
         handler = self._handlers.get(path) or self._late(path, handler_call_details)
-        for key, value in handler_call_details.invocation_metadata:
-            if key == _PREVIOUS_ATTEMPTS and path in self._wrap:
-                return self._wrap[path](self.identity.after_attempts(str(value)))
+        for key, _ in handler_call_details.invocation_metadata:
+            if key in _MARKS:
+                return self._marked(handler, handler_call_details)
         return handler
+
+    def _marked(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
+        """The handler for a call that was tried before, or is to be written down."""
+        marks = {str(key): str(value) for key, value in details.invocation_metadata}
+        attempts, run = marks.get(_PREVIOUS_ATTEMPTS, ""), marks.get(RUN_KEY)
+        if attempts and details.method in self._wrap:
+            handler = self._wrap[details.method](self.identity.after_attempts(attempts))
+        if run is None or self.journal is None:
+            return handler
+        entry = self.journal.begin(run, marks.get(CALL_KEY, ""), attempts)
+        return handler if entry is None else journaled(handler, entry)
 
     def _late(self, path: str, details: grpc.HandlerCallDetails) -> Handler:
         service = path[1:].rpartition("/")[0]

@@ -18,6 +18,7 @@ from backends import health as health_service
 from backends.dispatch import Dispatch, Registrar
 from backends.errors import CannotStart
 from backends.identity import Identity
+from backends.journal import Journal
 from backends.moves import StreamMoves
 from backends.notify import Notify, nobody
 from backends.orders import Orders
@@ -69,7 +70,8 @@ class Replica:
         self.services: tuple[str, ...] = ()
         self._began = time.monotonic()
         self._identity = Identity()
-        self._dispatch = Dispatch(self._identity)
+        journal = None if spec.journals is None else Journal(Path(spec.journals), spec.id)
+        self._dispatch = Dispatch(self._identity, journal)
         self._health = health_service.Health()
         self._moves = StreamMoves()
         self._server: grpc.aio.Server | None = None
@@ -230,6 +232,8 @@ class Replica:
             await self._drain
         self._server = None  # gRPC's own threads end when its last server and channel are gone
         self._dispatch.threads.shutdown()
+        if self._dispatch.journal is not None:
+            self._dispatch.journal.close()
         self._phase = "stopped"
 
     def _withdraw(self) -> None:

@@ -23,6 +23,7 @@ class ReplicaSpec:
         service: `package.module:function` that registers the user's servicers on a server; None serves the Greeter.
         linger_s: Seconds between withdrawing the record and refusing new calls, so that clients hear of it first.
         grace_s: Seconds that calls in flight may take to finish once the server stops.
+        journals: Folder for what is written down of calls that ask for it, absolute; None writes nothing down.
         metadata: Further strings for the record's Metadata (`zone`, `version`, …), as sorted pairs.
     """
 
@@ -35,6 +36,7 @@ class ReplicaSpec:
     service: str | None = None
     linger_s: float = 0.3
     grace_s: float = 5.0
+    journals: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from backends import journal_files
 from backends.cluster_errors import StateFolderError
 
 SOCKET_PATH_MAX = 107
@@ -19,7 +20,7 @@ SOCKET_PATH_MAX = 107
 LOG_MAX_BYTES = 8 << 20
 # What a path may hold as it is, in a resolver's target and in the URI of a socket: RFC 3986's pchar and the slash.
 _URI_CHARACTERS = "/:,.-_~@=+!$&'()*;"
-_RESERVED = frozenset({"logs", "lock"})
+_RESERVED = frozenset({"journals", "logs", "lock"})
 _ADVICE = "set LBDEMO_STATE_DIR to a folder of yours"
 
 
@@ -89,6 +90,11 @@ class StateFolder:
     def log(self, name: str) -> Path:
         """The log file of one replica, or of `supervisor`."""
         return self.logs / f"{name}.log"
+
+    @property
+    def journals(self) -> Path:
+        """The folder of what replicas write down of calls that ask for it; made when there is something."""
+        return self.path / "journals"
 
     def registry(self, service: str | None) -> Path:
         """The folder of the replicas' records: `greeter`, or the last part of the service's module name."""
@@ -189,7 +195,8 @@ class StateFolder:
         return tuple(sorted(found))
 
     def clean(self) -> None:
-        """Remove the socket and all records. Only for who holds the lock."""
+        """Remove the socket, all records and all journals. Only for who holds the lock."""
+        journal_files.sweep(self.journals, keep=0)
         for path in self.leftovers():
             with contextlib.suppress(OSError):
                 path.unlink()

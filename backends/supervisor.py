@@ -64,7 +64,13 @@ class ClusterPlan:
     def spec(self, id: str) -> ReplicaSpec:
         """What the replica of that name is told."""
         lock = str(self.folder.lock)
-        return ReplicaSpec(id=id, registry=str(self.registry), heir_file=lock, service=self.service)
+        return ReplicaSpec(
+            id=id,
+            registry=str(self.registry),
+            heir_file=lock,
+            service=self.service,
+            journals=str(self.folder.journals),
+        )
 
 
 class FleetSupervisor:
