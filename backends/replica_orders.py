@@ -58,13 +58,6 @@ class ReplicaOrders(cluster_pb2_grpc.ClusterServicer):
         await _not_yet(request, context)
         yield cluster_pb2.ClusterEvent()
 
-    async def GetLedger(  # noqa: N802 -- gRPC's signature
-        self, request: cluster_pb2.GetLedgerRequest, context: Context
-    ) -> AsyncIterator[cluster_pb2.LedgerPart]:
-        """What the replicas recorded of a run's calls."""
-        await _not_yet(request, context)
-        yield cluster_pb2.LedgerPart()
-
 
 async def _not_yet(request: object, context: Any) -> Status:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{type(request).__name__} is not answered yet")

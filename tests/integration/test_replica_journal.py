@@ -14,6 +14,7 @@ from backends import journal_files
 from backends.journal import Outcome
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
+from tests.support.bytes_method import bytes_method
 from tests.support.eventually import aeventually
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Servicer:
 
 def register(server: grpc.aio.Server) -> None:
     servicer = Servicer()
-    handlers = {
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Act": grpc.unary_unary_rpc_method_handler(servicer.act),
         "Stream": grpc.stream_stream_rpc_method_handler(servicer.stream),
     }
@@ -71,10 +72,13 @@ def written(tmp_path: Path) -> list[tuple[int, int, Outcome]]:
     return [(call, earlier, Outcome(outcome)) for file in found for call, earlier, outcome, _ in file.entries]
 
 
-async def test_every_end_of_a_call_is_written_down(replica: Replica, tmp_path: Path) -> None:
+async def test_every_end_of_a_call_is_written_down(
+    replica: Replica, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", logger="grpc._cython.cygrpc")
     requests = (b"well", b"abort", b"code", b"raise", b"hang")
     async with grpc.aio.insecure_channel(replica.address) as channel:
-        call = channel.unary_unary("/test.Journal/Act")
+        call = bytes_method(channel, "/test.Journal/Act")
         codes = []
         for number, request in enumerate(requests, 1):
             try:
@@ -96,7 +100,7 @@ async def test_each_attempt_of_a_retried_call_is_written_down(replica: Replica, 
     policy = {"name": [{}], "retryPolicy": {**retry, "retryableStatusCodes": ["UNAVAILABLE"]}}
     options = [("grpc.service_config", json.dumps({"methodConfig": [policy]}))]
     async with grpc.aio.insecure_channel(replica.address, options) as channel:
-        rpc = channel.unary_unary("/test.Journal/Act")(b"flaky", metadata=marks(9), timeout=5)
+        rpc = bytes_method(channel, "/test.Journal/Act")(b"flaky", metadata=marks(9), timeout=5)
         assert await rpc == b"done"
         trailing = await rpc.trailing_metadata()
     assert trailing.get("lbdemo-previous-attempts") == "2"
@@ -106,7 +110,9 @@ async def test_each_attempt_of_a_retried_call_is_written_down(replica: Replica, 
 
 async def test_a_stream_is_one_attempt_and_answers_as_ever(replica: Replica, tmp_path: Path) -> None:
     async with grpc.aio.insecure_channel(replica.address) as channel:
-        rpc = channel.stream_stream("/test.Journal/Stream")(iter([b"a", b"b"]), metadata=marks(3), timeout=5)
+        rpc = bytes_method(channel, "/test.Journal/Stream", "stream_stream")(
+            iter([b"a", b"b"]), metadata=marks(3), timeout=5
+        )
         assert [message async for message in rpc] == [b"done", b"done"]
         assert (await rpc.trailing_metadata()).get("lbdemo-replica") == "r1"
     assert written(tmp_path) == [(3, 0, Outcome.ANSWERED)]
@@ -116,13 +122,13 @@ async def test_a_stream_is_one_attempt_and_answers_as_ever(replica: Replica, tmp
 async def test_a_method_that_nobody_serves_is_an_error_of_an_attempt(replica: Replica, tmp_path: Path) -> None:
     async with grpc.aio.insecure_channel(replica.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
-            await channel.unary_unary("/test.Journal/Nothing")(b"", metadata=marks(1), timeout=5)
+            await bytes_method(channel, "/test.Journal/Nothing")(b"", metadata=marks(1), timeout=5)
     await aeventually(lambda: _equal(written(tmp_path), [(1, 0, Outcome.ERROR)]))
 
 
 async def test_who_does_not_ask_leaves_no_file(replica: Replica, tmp_path: Path) -> None:
     async with grpc.aio.insecure_channel(replica.address) as channel:
-        call = channel.unary_unary("/test.Journal/Act")
+        call = bytes_method(channel, "/test.Journal/Act")
         for metadata in ((), (("lbdemo-call", "1"),), (("lbdemo-run", "../x"), ("lbdemo-call", "1"))):
             assert await call(b"well", metadata=metadata, timeout=5) == b"done"
     assert not (tmp_path / "journals").exists()
@@ -133,4 +139,6 @@ async def test_a_folder_that_cannot_be_made_costs_no_call(tmp_path: Path) -> Non
     spec = ReplicaSpec(id="r1", service=f"{__name__}:register", journals=str(tmp_path / "taken"))
     async with Replica(spec) as replica, grpc.aio.insecure_channel(replica.address) as channel:
         for number in (1, 2):
-            assert await channel.unary_unary("/test.Journal/Act")(b"well", metadata=marks(number), timeout=5) == b"done"
+            assert (
+                await bytes_method(channel, "/test.Journal/Act")(b"well", metadata=marks(number), timeout=5) == b"done"
+            )
