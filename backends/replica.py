@@ -19,6 +19,7 @@ from backends.dispatch import Dispatch, Registrar
 from backends.errors import CannotStart
 from backends.identity import Identity
 from backends.journal import Journal
+from backends.leaving import PATIENCE_S, TICK_S, Leaving
 from backends.moves import StreamMoves
 from backends.notify import Notify, nobody
 from backends.orders import Orders
@@ -185,8 +186,9 @@ class Replica:
     async def drain(self, *, because: str = "asked to") -> None:
         """Stop without losing a call; returns when the server has stopped. A second caller waits for the same drain.
 
-        Calls succeed for `spec.linger_s` more; those in flight after that have `spec.grace_s` to finish, then they are
-        cancelled.
+        Calls succeed for `spec.linger_s` more, and until clients have left (see leaving.py), which takes those that
+        follow the registry or the health no time; calls in flight after that have `spec.grace_s` to finish, then they
+        are cancelled.
         """
         if self._drain is None:
             self._drain = asyncio.create_task(self._drain_once(because), name="drain")
@@ -199,12 +201,19 @@ class Replica:
         self._withdraw()
         self._moves.drain()
         _log.info("replica %s drains (%s), %d calls in flight", self.spec.id, because, self.in_flight)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self.spec.linger_s)
+        await self._until_clients_left()
         self._health.close()
         await self._stop_gracefully(self._server)
         self._phase = "stopped"
         _log.info("replica %s has stopped, after %d calls", self.spec.id, self.calls)
+
+    async def _until_clients_left(self) -> None:
+        spec, counters, began_s = self.spec, self._dispatch.counters, time.monotonic()
+        leaving = Leaving(spec.linger_s, min(PATIENCE_S, spec.grace_s), counters.calls)
+        while not leaving.over(time.monotonic() - began_s, counters.calls):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), TICK_S)
+                return
 
     async def _stop_gracefully(self, server: grpc.aio.Server) -> None:
         """Wait for the calls, not for what somebody keeps open of the lab's own: reflection, an unread Watch."""

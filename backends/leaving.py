@@ -1,0 +1,50 @@
+"""When a replica that drains may stop: its clients have heard of it and left. One pure decision; replica.py asks it.
+
+A stop must not begin while calls still come. gRPC core's goes gently about connections, with a first GOAWAY, a ping and
+a second GOAWAY, so that no call is lost on the way; but from its first moment on, it cancels every call that is not yet
+in a servicer's hands, those that wait for the event loop and those that the client sends before it reads the GOAWAY
+(`Server::ShutdownAndNotify` and `CallData::StartNewRpc` in src/core/server/server.cc; grpc/grpc#41785). The server has
+taken them by then, so they are not tried elsewhere either. A grace is for the calls that were begun, no help to these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TICK_S = 0.02
+"""How often to ask."""
+
+QUIET_S = 0.2
+"""So long without a new call, clients have left: what tells them reaches them in a tenth of that."""
+
+PATIENCE_S = 1.0
+"""After the linger, so long at most: a client that looks at neither registry nor health never leaves by itself."""
+
+
+@dataclass(slots=True)
+class Leaving:
+    """From the moment at which clients were told.
+
+    Attributes:
+        linger_s: Seconds that pass in any case.
+        patience_s: Seconds after that in which it may become quiet.
+        calls: How many had come at the last look.
+    """
+
+    linger_s: float
+    patience_s: float
+    calls: int
+    _quiet_ticks: int = 0
+
+    def over(self, elapsed_s: float, calls: int) -> bool:
+        """Whether to stop now. To be asked every tick: a loop that was stuck for long has looked once, not many times.
+
+        Args:
+            elapsed_s: Since clients were told.
+            calls: How many have come by now.
+        """
+        self._quiet_ticks = self._quiet_ticks + 1 if calls == self.calls else 0
+        self.calls = calls
+        if elapsed_s < self.linger_s:
+            return False
+        return self._quiet_ticks * TICK_S >= QUIET_S or elapsed_s >= self.linger_s + self.patience_s
