@@ -19,15 +19,31 @@ if TYPE_CHECKING:
     from lb_client import aio
     from lb_client.answers import moving_answers
     from lb_client.channel import insecure_channel, secure_channel
-    from lb_client.policy import PickFirst, RingHash, RoundRobin
+    from lb_client.policy import (
+        FailurePercentage,
+        OutlierDetection,
+        PickFirst,
+        Retry,
+        RetryBudget,
+        RingHash,
+        RoundRobin,
+        SuccessRate,
+        WeightedRoundRobin,
+    )
     from lb_client.streams import MovingStream, StreamLostError
 
 __all__ = [
+    "FailurePercentage",
     "MovingStream",
+    "OutlierDetection",
     "PickFirst",
+    "Retry",
+    "RetryBudget",
     "RingHash",
     "RoundRobin",
     "StreamLostError",
+    "SuccessRate",
+    "WeightedRoundRobin",
     "__version__",
     "aio",
     "insecure_channel",
@@ -37,11 +53,17 @@ __all__ = [
 
 # Imported when first used: `lbdemo --help` needs neither gRPC nor asyncio.
 _HOMES = {
+    "FailurePercentage": "lb_client.policy",
     "MovingStream": "lb_client.streams",
+    "OutlierDetection": "lb_client.policy",
     "PickFirst": "lb_client.policy",
+    "Retry": "lb_client.policy",
+    "RetryBudget": "lb_client.policy",
     "RingHash": "lb_client.policy",
     "RoundRobin": "lb_client.policy",
     "StreamLostError": "lb_client.streams",
+    "SuccessRate": "lb_client.policy",
+    "WeightedRoundRobin": "lb_client.policy",
     "insecure_channel": "lb_client.channel",
     "moving_answers": "lb_client.answers",
     "secure_channel": "lb_client.channel",

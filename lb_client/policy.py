@@ -1,5 +1,18 @@
 """Load-balancing policies as data, for the `policy` of a channel."""
 
-from resolver.policy import PickFirst, Policy, RingHash, RoundRobin
+from resolver.outlier_detection import FailurePercentage, OutlierDetection, SuccessRate
+from resolver.policy import PickFirst, Policy, RingHash, RoundRobin, WeightedRoundRobin
+from resolver.retry import Retry, RetryBudget
 
-__all__ = ["PickFirst", "Policy", "RingHash", "RoundRobin"]
+__all__ = [
+    "FailurePercentage",
+    "OutlierDetection",
+    "PickFirst",
+    "Policy",
+    "Retry",
+    "RetryBudget",
+    "RingHash",
+    "RoundRobin",
+    "SuccessRate",
+    "WeightedRoundRobin",
+]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resolver.xds.resources import RING_SIZE
+from resolver.xds.policies import RING_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

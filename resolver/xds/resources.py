@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2, health_check_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -22,7 +22,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from google.protobuf import any_pb2, wrappers_pb2
 
 from resolver.model import Health, Snapshot
-from resolver.policy import PickFirst, Policy, RingHash, RoundRobin
+from resolver.policy import Policy, RingHash
+from resolver.xds import policies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +50,6 @@ _STATUS = {
 _NO_LIMIT = circuit_breaker_pb2.CircuitBreakers(
     thresholds=[circuit_breaker_pb2.CircuitBreakers.Thresholds(max_requests=wrappers_pb2.UInt32Value(value=0xFFFFFFFF))]
 )
-
-
-# More places than the default 1024 for each endpoint to have: 200 keys over 3 endpoints spread within a few of even.
-RING_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +79,10 @@ def ring_name(source_key: str) -> str:
 
 def listener(key: str, policy: Policy, version: str) -> Resource:
     """The listener of a service: every method of every host is routed to the cluster of the same key."""
-    route = route_components_pb2.Route(
-        match=route_components_pb2.RouteMatch(prefix=""),
-        route=route_components_pb2.RouteAction(cluster=name(CLUSTER, key), hash_policy=[_hash_policy(policy)]),
-    )
+    action = route_components_pb2.RouteAction(cluster=name(CLUSTER, key), hash_policy=[policies.hash_policy(policy)])
+    if policy.retry is not None:
+        action.retry_policy.CopyFrom(policies.retry_policy(policy.retry))
+    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix=""), route=action)
     manager = http_connection_manager_pb2.HttpConnectionManager(
         stat_prefix=key,
         route_config=route_pb2.RouteConfiguration(
@@ -101,15 +98,6 @@ def listener(key: str, policy: Policy, version: str) -> Resource:
     return Resource(LISTENER, message.name, version, _packed(message))
 
 
-def _hash_policy(policy: Policy) -> route_components_pb2.RouteAction.HashPolicy:
-    """What a call is hashed by. Without a word core draws a random number for each call: 20,000 instructions."""
-    if isinstance(policy, RingHash):
-        header = route_components_pb2.RouteAction.HashPolicy.Header(header_name=policy.header)
-        return route_components_pb2.RouteAction.HashPolicy(header=header)
-    by_channel = route_components_pb2.RouteAction.HashPolicy.FilterState(key="io.grpc.channel_id")
-    return route_components_pb2.RouteAction.HashPolicy(filter_state=by_channel)
-
-
 def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource:
     """The cluster of a service: its policy, and where its endpoints come from."""
     ads = config_source_pb2.ConfigSource(
@@ -123,7 +111,9 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
         circuit_breakers=_NO_LIMIT,
     )
     # Not by `lb_policy`: that would pick a locality before it picks an endpoint, for each call.
-    message.load_balancing_policy.CopyFrom(_typed_policy(policy))
+    message.load_balancing_policy.CopyFrom(policies.load_balancing_policy(policy))
+    if policy.outlier_detection is not None:
+        message.outlier_detection.CopyFrom(policies.outlier_detection(policy.outlier_detection))
     return Resource(CLUSTER, message.name, version, _packed(message))
 
 
@@ -175,32 +165,6 @@ def _lb_endpoint(host: str, port: int, weight: int, health: Health) -> endpoint_
             address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port))
         ),
     )
-
-
-def _typed_policy(policy: Policy) -> cluster_pb2.LoadBalancingPolicy:
-    config = extension_pb2.TypedExtensionConfig(name=policy.name, typed_config=_policy_config(policy))
-    return cluster_pb2.LoadBalancingPolicy(
-        policies=[cluster_pb2.LoadBalancingPolicy.Policy(typed_extension_config=config)]
-    )
-
-
-def _policy_config(policy: Policy) -> any_pb2.Any:
-    match policy:
-        case RingHash():
-            from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2  # noqa: PLC0415 -- 3 ms
-
-            return _packed(
-                ring_hash_pb2.RingHash(
-                    hash_function=ring_hash_pb2.RingHash.XX_HASH,
-                    minimum_ring_size=wrappers_pb2.UInt64Value(value=RING_SIZE),
-                )
-            )
-        case RoundRobin():
-            name = "round_robin.v3.RoundRobin"
-        case PickFirst():
-            name = "pick_first.v3.PickFirst"
-    # Messages without a field set: their names are all there is to say, and importing their modules takes its time.
-    return any_pb2.Any(type_url=f"{_TYPES}envoy.extensions.load_balancing_policies.{name}")
 
 
 def _packed(message: Message) -> any_pb2.Any:
