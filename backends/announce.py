@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from backends.address import advertised
 from backends.errors import CannotStart
+from backends.layout import MAX_WEIGHT, NAME_RULE, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +46,12 @@ def check(spec: ReplicaSpec) -> None:
     for key, value in spec.metadata:
         if key in ("", "id"):
             raise CannotStart(f"metadata {key!r} cannot be set: use any other name, the id has its own option")
-        if key == "weight" and not (value.isascii() and value.isdigit() and 1 <= int(value) <= 2**32 - 1):
-            raise CannotStart(f"metadata weight={value!r} is no positive whole number")
+        if key == "weight" and not (
+            value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= MAX_WEIGHT
+        ):
+            raise CannotStart(f"metadata weight={value!r} is no whole number from 1 to {MAX_WEIGHT}")
+        if key in ("zone", "version") and not is_name(value):
+            raise CannotStart(f"metadata {key}={value!r} is no name: use {NAME_RULE}")
 
 
 class Record:

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backends.change import Change, refuse_other_layout, refuse_other_service
 from backends.cluster_errors import (
     CannotStartError,
     NotRunningError,
@@ -18,12 +19,13 @@ from backends.cluster_errors import (
     OtherServiceError,
     SupervisorLostError,
 )
-from backends.starting import Starting, cannot_start_line, not_serving_line
+from backends.starting import ONE_ZONE, Starting, cannot_start_line, not_serving_line
 from backends.state import StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from backends.layout import Layout
     from backends.link import SupervisorLink
     from backends.view import ClusterView
 
@@ -45,12 +47,14 @@ class Outcome:
         asked: How many replicas were asked for.
         before: How many replicas were wanted before; 0 when the cluster was started.
         served: How many of these served then.
+        version: Of which version all these are; None for the first one.
     """
 
     view: ClusterView
     asked: int
     before: int
     served: int
+    version: str | None = None
 
 
 def nobody(view: ClusterView) -> None:
@@ -62,6 +66,8 @@ def up(
     *,
     replicas: int,
     service: str | None = None,
+    layout: Layout = ONE_ZONE,
+    change: Change | None = None,
     wait: bool = True,
     timeout_s: float = 30.0,
     watcher: Watcher = nobody,
@@ -75,13 +81,16 @@ def up(
         replicas: 1 to 1000.
         service: `package.module:function`, imported from the present working directory; None for the Greeter, or for
             whatever runs already.
+        layout: The zones, the weights and the first version of a cluster that starts.
+        change: What to ask of one that runs; None for so many replicas.
         wait: Whether to wait until all serve; else only until the supervisor answers.
         timeout_s: For all of it.
         watcher: Told the cluster after each change, and a few times a second in between.
 
     Raises:
         StateFolderError: The state folder cannot be used.
-        OtherServiceError: The cluster runs another service.
+        OtherServiceError, OtherLayoutError: The cluster runs another service, or with other zones or weights.
+        NotRunningError: A share was asked for, and no cluster runs.
         NoRoomError: So many replicas need more open files than there may be.
         CannotStartError: A replica cannot start; the start, or the change of number, is undone.
         NotServingInTimeError: The time is up; the cluster stays as it is.
@@ -91,16 +100,22 @@ def up(
     end = time.monotonic() + timeout_s
     folder = StateFolder.of(cluster)
     folder.prepare()
+    change = change or Change(replicas=replicas)
+    if change.share is not None and not folder.is_locked():
+        raise NotRunningError(
+            f"a share is that of a version beside another, and cluster {cluster!r} is not running: 'lbdemo up' first"
+        )
     while True:
-        starting = Starting.begin(folder, replicas=replicas, service=service)
+        starting = Starting.begin(folder, replicas=replicas, service=service, layout=layout)
         if starting is not None:
             view = _rise(starting, replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
             return Outcome(view, replicas, before=0, served=0)
         try:
             with _open(folder) as link:
                 view = link.status()
-                _refuse_another(view, service)
-                return _rescale(link, view, replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
+                refuse_other_service(view, change, service)
+                refuse_other_layout(view, layout)
+                return _carry_out(link, view, change, wait=wait, timeout_s=timeout_s, watcher=watcher)
         except NotRunningError:
             # It ended between our look at the lock and our question, or is about to: the next one is ours to start.
             if time.monotonic() > end:
@@ -110,7 +125,7 @@ def up(
             time.sleep(RETRY_S)
 
 
-def hold(cluster: str, *, replicas: int, service: str | None = None) -> Starting:
+def hold(cluster: str, *, replicas: int, service: str | None = None, layout: Layout = ONE_ZONE) -> Starting:
     """Start a cluster that lasts as long as the block of the returned value, or as this process if that ends first.
 
     Raises:
@@ -119,7 +134,7 @@ def hold(cluster: str, *, replicas: int, service: str | None = None) -> Starting
     """
     folder = StateFolder.of(cluster)
     folder.prepare()
-    starting = Starting.begin(folder, replicas=replicas, service=service)
+    starting = Starting.begin(folder, replicas=replicas, service=service, layout=layout)
     if starting is None:
         raise OtherServiceError(f"cluster {cluster!r} runs already: 'lbdemo down' first, or leave --foreground away")
     return starting
@@ -155,8 +170,20 @@ def scale(
     Raises:
         StateFolderError, NotRunningError, NotAnsweringError, CannotStartError, NotServingInTimeError: As for `up`.
     """
+    return alter(cluster, Change(replicas=replicas), wait=wait, timeout_s=timeout_s, watcher=watcher)
+
+
+def alter(
+    cluster: str, change: Change, *, wait: bool = True, timeout_s: float = 30.0, watcher: Watcher = nobody
+) -> Outcome:
+    """Change a cluster that runs; with `wait`, return when what is wanted then serves, and nothing else.
+
+    Raises:
+        StateFolderError, NotRunningError, NotAnsweringError, CannotStartError, NotServingInTimeError: As for `up`.
+        ClusterError: The supervisor refuses, and says why.
+    """
     with _open(_existing(cluster)) as link:
-        return _rescale(link, link.status(), replicas, wait=wait, timeout_s=timeout_s, watcher=watcher)
+        return _carry_out(link, link.status(), change, wait=wait, timeout_s=timeout_s, watcher=watcher)
 
 
 def rebalance(cluster: str) -> tuple[int, ClusterView]:
@@ -225,9 +252,10 @@ def leftovers(cluster: str, *, remove: bool = False) -> tuple[str, ...]:
     return tuple(path.name for path in found)
 
 
-def _overruled(view: ClusterView, asked: int) -> str:
+def _overruled(view: ClusterView, asked: int, version: str | None = None) -> str:
     """The end of a line about a cluster of which somebody else wants another number by now."""
-    return "" if view.wanted == asked else f"; somebody scaled to {view.wanted} meanwhile"
+    wanted = view.wanted_of(version)
+    return "" if wanted == asked else f"; somebody scaled to {wanted} meanwhile"
 
 
 def _rise(starting: Starting, replicas: int, *, wait: bool, timeout_s: float, watcher: Watcher) -> ClusterView:
@@ -245,33 +273,34 @@ def _rise(starting: Starting, replicas: int, *, wait: bool, timeout_s: float, wa
         return view
 
 
-def _rescale(
-    link: SupervisorLink, before: ClusterView, replicas: int, *, wait: bool, timeout_s: float, watcher: Watcher
+def _carry_out(
+    link: SupervisorLink, before: ClusterView, change: Change, *, wait: bool, timeout_s: float, watcher: Watcher
 ) -> Outcome:
     end = time.monotonic() + timeout_s
-    link.scale(replicas)  # also when so many are wanted already: a cluster that is about to end refuses, and we know
+    version = change.version
+    asked = change.apply(link, before)
+    was = before.wanted_of(version)
     if not wait:
-        return Outcome(link.status(), replicas, before.wanted, before.serving)
+        return Outcome(link.status(), asked, was, before.serving_of(version), version)
     last = before
     try:
         for last in _followed(link):
             watcher(last)
             if last.failed:
-                line = cannot_start_line(last) + _overruled(last, replicas)
-                if last.wanted == replicas and before.wanted < replicas:
-                    link.scale(before.wanted)
-                    line += f"; scaled back to {before.wanted}"
+                line = cannot_start_line(last) + _overruled(last, asked, version)
+                if last.wanted_of(version) == asked:
+                    line += change.undo(link, before)
                 raise CannotStartError(line)
             if last.settled:
                 break
             if time.monotonic() > end:
-                line = not_serving_line(last, timeout_s) + _overruled(last, replicas)
+                line = not_serving_line(last, timeout_s) + _overruled(last, asked, version)
                 raise NotServingInTimeError(f"{line}; {_STAYS}")
     except NotRunningError:
         raise SupervisorLostError(
             f"cluster {last.cluster!r} has ended meanwhile: see {last.log_folder}/supervisor.log"
         ) from None
-    return Outcome(last, replicas, before.wanted, before.serving)
+    return Outcome(last, asked, was, before.serving_of(version), version)
 
 
 def _followed(link: SupervisorLink) -> Iterator[ClusterView]:
@@ -287,14 +316,6 @@ def _followed(link: SupervisorLink) -> Iterator[ClusterView]:
             if last is not None:
                 yield last
     raise link.not_running()
-
-
-def _refuse_another(view: ClusterView, service: str | None) -> None:
-    if service is not None and service != view.service:
-        runs = f"service {view.service}" if view.service else "the Greeter"
-        raise OtherServiceError(
-            f"cluster {view.cluster!r} runs {runs}, not {service}: 'lbdemo down' first, or choose another --cluster"
-        )
 
 
 def _existing(cluster: str) -> StateFolder:

@@ -5,6 +5,7 @@
     ├── NotRunningError       start the cluster
     ├── NotAnsweringError     look after the supervisor: it lives and is silent
     ├── OtherServiceError     stop the cluster first, or ask for what it runs
+    ├── OtherLayoutError      stop the cluster first, or leave the zones and weights away
     ├── NoRoomError           ask for fewer replicas, or let processes open more files
     ├── CannotStartError      mend what keeps the replicas from starting
     ├── NotServingInTimeError look into the logs, or wait longer
@@ -42,6 +43,10 @@ class NotAnsweringError(ClusterError):
 
 class OtherServiceError(ClusterError):
     """The cluster runs another service than the one asked for."""
+
+
+class OtherLayoutError(ClusterError):
+    """The cluster runs with other zones or weights than those asked for."""
 
 
 class NoRoomError(ClusterError):

@@ -12,6 +12,7 @@ import grpc.aio
 
 from backends import journal_files
 from backends.fleet import Fleet, Member, Phase
+from backends.layout import NAME_RULE, Layout, is_name
 from backends.ledger_parts import ledger_parts
 from backends.probe import ReplicaProbe
 from backends.replica_orders import ReplicaOrders
@@ -73,6 +74,26 @@ class ClusterService(ReplicaOrders):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return self._describe(self._supervisor.fleet, {})
 
+    async def SetVersion(self, request: cluster_pb2.SetVersionRequest, context: Context) -> cluster_pb2.ClusterStatus:  # noqa: N802 -- gRPC's signature
+        """Adds a version, changes its replicas or its share, or removes it."""
+        if self._supervisor.fleet.stopping:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the cluster is stopping")
+        try:
+            if not is_name(request.version):
+                raise ValueError(f"{request.version!r} is no version: use {NAME_RULE}")  # noqa: TRY301 -- told like the others
+            if request.remove:
+                self._supervisor.remove_version(request.version)
+            else:
+                self._supervisor.set_version(
+                    request.version,
+                    wanted=request.replicas if request.HasField("replicas") else None,
+                    share=request.share if request.HasField("share") else None,
+                    service=request.service_spec or None,
+                )
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return self._describe(self._supervisor.fleet, {})
+
     async def Shutdown(  # noqa: N802 -- gRPC's signature
         self,
         request: cluster_pb2.ShutdownRequest,  # noqa: ARG002 -- gRPC's signature
@@ -120,16 +141,27 @@ class ClusterService(ReplicaOrders):
             target=plan.target,
             # A list too long for a notice comes with the replicas' own figures.
             services=self._supervisor.services or next((s.services for s in stats.values() if s), ()),
-            wanted=fleet.wanted,
-            replicas=[_describe_member(m, stats.get(m.id), now, asked=m.id in stats) for m in fleet.members],
+            wanted=fleet.total,
+            replicas=[
+                _describe_member(m, stats.get(m.id), now, plan.layout, asked=m.id in stats) for m in fleet.members
+            ],
             supervisor_pid=os.getpid(),
             log_folder=str(plan.folder.logs),
-            service_spec=plan.service or "",
+            service_spec=fleet.service or "",
+            versions=[
+                cluster_pb2.VersionStatus(name=fleet.version, wanted=fleet.wanted, service_spec=fleet.service or ""),
+                *(
+                    cluster_pb2.VersionStatus(
+                        name=each.name, wanted=each.wanted, share=each.share, service_spec=each.service or ""
+                    )
+                    for each in fleet.others
+                ),
+            ],
         )
 
 
 def _describe_member(
-    member: Member, stats: cluster_pb2.ReplicaStats | None, now: float, *, asked: bool
+    member: Member, stats: cluster_pb2.ReplicaStats | None, now: float, layout: Layout, *, asked: bool
 ) -> cluster_pb2.ReplicaStatus:
     if stats is not None:
         health = stats.health
@@ -149,6 +181,9 @@ def _describe_member(
         restarts=member.restarts,
         reason=member.reason,
         streams=stats.open_streams if stats else 0,
+        zone=layout.zone(member.number),
+        version=member.version,
+        weight=layout.weight(member.number),
     )
 
 

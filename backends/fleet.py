@@ -6,8 +6,11 @@ Events change the fleet (`started`, `serving`, `exited`, …); `decide` then say
 from __future__ import annotations
 
 import enum
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from backends.layout import FIRST_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +64,7 @@ class Member:
         retiring: It was told to stop for good.
         doomed: It said itself that it cannot start.
         reason: One line: why it is BACKING_OFF or FAILED.
+        version: Which version of the service it runs.
     """
 
     number: int
@@ -76,6 +80,7 @@ class Member:
     retiring: bool = False
     doomed: bool = False
     reason: str = ""
+    version: str = FIRST_VERSION
 
     @property
     def id(self) -> str:
@@ -89,20 +94,43 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A version that runs beside the fleet's first one.
+
+    Attributes:
+        name: As it stands in the records.
+        wanted: How many replicas of it there should be.
+        share: Its part of the calls in percent, 0 to 100; None for that of any other replica.
+        service: What its replicas serve, `package.module:function`; None for the Greeter.
+    """
+
+    name: str
+    wanted: int
+    share: float | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """All replicas of a cluster, and how many there should be.
 
     Attributes:
-        wanted: How many there should be.
+        wanted: How many there should be of the first version.
         members: In the order of their numbers, which are unique.
         stopping: Everything is to end; nothing starts any more.
         drain_limit_s: How long a retiring replica may take before it is killed.
+        version: The name of the first version.
+        service: What its replicas serve; None for the Greeter.
+        others: The versions beside it, in the order in which they came.
     """
 
     wanted: int
     members: tuple[Member, ...] = ()
     stopping: bool = False
     drain_limit_s: float = 8.0
+    version: str = FIRST_VERSION
+    service: str | None = None
+    others: tuple[Version, ...] = ()
 
     def find(self, id: str) -> Member | None:
         """The member of that name."""
@@ -116,7 +144,12 @@ class Fleet:
     @property
     def settled(self) -> bool:
         """Whether exactly the wanted replicas are there and all of them serve."""
-        return len(self.members) == self.wanted == self.serving
+        return len(self.members) == self.total == self.serving
+
+    @property
+    def total(self) -> int:
+        """How many replicas there should be, of all versions."""
+        return self.wanted + sum(other.wanted for other in self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +202,9 @@ def scaled(fleet: Fleet, wanted: int) -> Fleet:
     if not MIN_REPLICAS <= wanted <= MAX_REPLICAS:
         raise ValueError(f"{wanted} replicas: {MIN_REPLICAS} to {MAX_REPLICAS} are possible")
     fresh = (
-        Member(number=m.number, phase=Phase.BACKING_OFF, restarts=m.restarts) if m.phase is Phase.FAILED else m
+        Member(number=m.number, version=m.version, phase=Phase.BACKING_OFF, restarts=m.restarts)
+        if m.phase is Phase.FAILED
+        else m
         for m in fleet.members
     )
     return replace(fleet, wanted=wanted, members=tuple(fresh))
@@ -226,7 +261,9 @@ def exited(fleet: Fleet, id: str, *, code: int | None, why: str, now: float) -> 
     served_s = now - member.serving_at if member.serving_at is not None else None
     deaths = 1 if served_s is not None and served_s >= HEALTHY_S else member.deaths + 1
     stillborn = member.stillborn + 1 if served_s is None else 0
-    after = Member(number=member.number, restarts=member.restarts, deaths=deaths, stillborn=stillborn)
+    after = Member(
+        number=member.number, version=member.version, restarts=member.restarts, deaths=deaths, stillborn=stillborn
+    )
     if member.doomed or (served_s is None and code == EXIT_CANNOT_START):
         after = replace(after, phase=Phase.FAILED, reason=member.reason if member.doomed else why)
     elif stillborn >= STILLBORN_MAX:
@@ -238,12 +275,10 @@ def exited(fleet: Fleet, id: str, *, code: int | None, why: str, now: float) -> 
 
 def decide(fleet: Fleet, now: float) -> Decision:
     """What to do about the fleet as it is: retire what is too much, start what is missing, kill what overstays."""
-    wanted = 0 if fleet.stopping else fleet.wanted
     members = {m.number: m for m in fleet.members}
     actions: list[Start | Drain | Kill] = []
 
-    surplus = [n for n in sorted(members) if not members[n].retiring][wanted:]
-    for number in reversed(surplus):
+    for number in reversed(_surplus(fleet)):
         member = members[number]
         if not member.has_process:
             del members[number]
@@ -266,20 +301,42 @@ def decide(fleet: Fleet, now: float) -> Decision:
             actions.append(Start(member.id))
             members[number] = replace(member, phase=Phase.STARTING, restarts=member.restarts + 1)
             slots -= 1
-    missing = wanted - sum(not m.retiring for m in members.values())
     number = 0
-    while missing > 0 and slots > 0:
-        number += 1
-        if number in members:
-            continue
-        members[number] = Member(number=number)
+    for version in _missing(fleet)[: max(0, slots)]:
+        number = next(n for n in itertools.count(number + 1) if n not in members)
+        members[number] = Member(number=number, version=version)
         actions.append(Start(members[number].id))
-        missing -= 1
-        slots -= 1
 
     waits = [m.due_at for m in members.values() if m.retiring or (m.phase is Phase.BACKING_OFF and m.due_at > now)]
     after = replace(fleet, members=tuple(members[n] for n in sorted(members)))
     return Decision(after, tuple(actions), min(waits, default=None))
+
+
+def _wanted(fleet: Fleet) -> dict[str, int]:
+    if fleet.stopping:
+        return {}
+    return {fleet.version: fleet.wanted, **{other.name: other.wanted for other in fleet.others}}
+
+
+def _staying(fleet: Fleet, version: str) -> list[int]:
+    return sorted(m.number for m in fleet.members if m.version == version and not m.retiring)
+
+
+def _surplus(fleet: Fleet) -> list[int]:
+    """The numbers that are too many: of each version the highest."""
+    wanted = _wanted(fleet)
+    return sorted(
+        number
+        for version in {m.version for m in fleet.members}
+        for number in _staying(fleet, version)[wanted.get(version, 0) :]
+    )
+
+
+def _missing(fleet: Fleet) -> list[str]:
+    """The version of each replica that is missing."""
+    return [
+        version for version, number in _wanted(fleet).items() for _ in range(number - len(_staying(fleet, version)))
+    ]
 
 
 def _change(fleet: Fleet, id: str, change: Callable[[Member], Member]) -> Fleet:

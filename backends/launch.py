@@ -11,8 +11,10 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+from backends.layout import Layout, layout_from_json
 from backends.leash import Leash
 from backends.process import close_all_but, fork, leave_with, redirect_output, set_title
 from backends.state import StateFolder
@@ -26,20 +28,27 @@ launch.from_fresh_interpreter(told)
 """
 
 
-def launch(folder: StateFolder, *, replicas: int, service: str | None, lock: int) -> Leash:
+def launch(folder: StateFolder, *, replicas: int, service: str | None, layout: Layout, lock: int) -> Leash:
     """Start the supervisor of a cluster.
 
     Args:
         folder: Prepared and cleaned.
         replicas: How many replicas at first.
         service: What they serve; None for the Greeter. Imported from the present working directory.
+        layout: Which zones, weights and version they have.
         lock: The folder's lock; it is the supervisor's from here on, closed in this process.
 
     Returns:
         The leash that holds it: what becomes of the start is told there.
     """
     ours, theirs = socket.socketpair()
-    told = {"cluster": folder.cluster, "path": str(folder.path), "replicas": replicas, "service": service}
+    told = {
+        "cluster": folder.cluster,
+        "path": str(folder.path),
+        "replicas": replicas,
+        "service": service,
+        "layout": asdict(layout),
+    }
     # Ctrl-C in between is for this process alone, once it holds the leash.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -100,6 +109,9 @@ def _supervise(told: dict[str, object], lock: int, leash: socket.socket) -> int:
     set_title(f"supervisor {folder.cluster}")
     service = told["service"]
     plan = ClusterPlan(
-        folder=folder, replicas=int(str(told["replicas"])), service=None if service is None else str(service)
+        folder=folder,
+        replicas=int(str(told["replicas"])),
+        service=None if service is None else str(service),
+        layout=layout_from_json(told["layout"]),
     )
     return supervise(plan, lock=lock, leash=leash)

@@ -125,15 +125,16 @@ class SupervisorLeash:
     async def _tell_fleet(self, writer: asyncio.StreamWriter) -> None:
         known: dict[str, Member] = {}
         services: tuple[str, ...] = ()
-        wanted = self._supervisor.plan.replicas
+        plan = self._supervisor.plan
+        wanted = (plan.replicas, plan.replicas)
         async for fleet in self._supervisor.changes():
             # First: who waits until all serve reads no further than that.
             if self._supervisor.services != services:
                 services = self._supervisor.services
                 _tell(writer, {"event": "services", "services": services})
-            if fleet.wanted != wanted:  # somebody scales what this command still waits for
-                wanted = fleet.wanted
-                _tell(writer, {"event": "wanted", "wanted": wanted})
+            if (fleet.total, fleet.wanted) != wanted:  # somebody scales what this command still waits for
+                wanted = (fleet.total, fleet.wanted)
+                _tell(writer, {"event": "wanted", "wanted": fleet.total, "first": fleet.wanted})
             for event in changes(known, fleet):
                 _tell(writer, event)
             known = {m.id: m for m in fleet.members}
@@ -154,6 +155,7 @@ def changes(known: dict[str, Member], fleet: Fleet) -> list[Event]:
             "pid": m.pid,
             "restarts": m.restarts,
             "reason": m.reason,
+            "version": m.version,
         }
         for m in fleet.members
         if known.get(m.id) != m

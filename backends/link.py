@@ -78,6 +78,28 @@ class SupervisorLink:
         request = cluster_pb2.ScaleRequest(replicas=replicas)
         return self._ask(lambda: self._stub.Scale(request, timeout=ANSWER_S))
 
+    def set_version(
+        self,
+        version: str,
+        *,
+        replicas: int | None = None,
+        share: float | None = None,
+        service: str | None = None,
+        remove: bool = False,
+    ) -> ClusterView:
+        """Add a version, change its replicas or its share, or remove it.
+
+        Raises:
+            NotRunningError, NotAnsweringError: It has ended, is about to, or is silent.
+            ClusterError: It refuses, and says why.
+        """
+        from protos import cluster_pb2  # noqa: PLC0415 -- as above
+
+        request = cluster_pb2.SetVersionRequest(
+            version=version, replicas=replicas, share=share, service_spec=service or "", remove=remove
+        )
+        return self._ask(lambda: self._stub.SetVersion(request, timeout=ANSWER_S))
+
     def rebalance(self) -> int:
         """Have every replica ask its long streams to move; returns how many were asked.
 

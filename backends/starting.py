@@ -16,8 +16,9 @@ from backends.cluster_errors import (
 )
 from backends.fleet import Phase
 from backends.launch import launch
+from backends.layout import Layout
 from backends.process import open_standard_descriptors
-from backends.view import ClusterView, ReplicaView
+from backends.view import ClusterView, ReplicaView, VersionView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     Watcher = Callable[[ClusterView], None]
 
+ONE_ZONE = Layout()
+
 
 class Starting:
     """A cluster on our leash.
@@ -35,13 +38,16 @@ class Starting:
     happens, unwatched, when this process dies.
     """
 
-    def __init__(self, leash: Leash, view: ClusterView) -> None:
+    def __init__(self, leash: Leash, view: ClusterView, layout: Layout) -> None:
         self.view = view
+        self._layout = layout
         self._leash = leash
         self._open = False
 
     @classmethod
-    def begin(cls, folder: StateFolder, *, replicas: int, service: str | None) -> Starting | None:
+    def begin(
+        cls, folder: StateFolder, *, replicas: int, service: str | None, layout: Layout = ONE_ZONE
+    ) -> Starting | None:
         """Start a cluster in a prepared folder; None when one runs there, or ends and is not gone yet.
 
         Raises:
@@ -67,8 +73,9 @@ class Starting:
             wanted=replicas,
             service=service,
             log_folder=str(folder.logs),
+            versions=(VersionView(name=layout.version, wanted=replicas, service=service),),
         )
-        return cls(launch(folder, replicas=replicas, service=service, lock=lock), view)
+        return cls(launch(folder, replicas=replicas, service=service, layout=layout, lock=lock), view, layout)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +129,7 @@ class Starting:
     def _take(self, event: Event) -> None:
         match event.get("event"):
             case "replica":
-                phase = Phase[event["phase"]]
+                phase, number = Phase[event["phase"]], int(event["id"][1:])
                 news = ReplicaView(
                     id=event["id"],
                     address=event["address"],
@@ -131,6 +138,9 @@ class Starting:
                     phase=phase,
                     restarts=event["restarts"],
                     reason=event["reason"],
+                    zone=self._layout.zone(number),
+                    version=event["version"],
+                    weight=self._layout.weight(number),
                 )
                 self.view = self.view.with_replica(news)
             case "gone":
@@ -138,7 +148,9 @@ class Starting:
             case "services":
                 self.view = replace(self.view, services=tuple(event["services"]))
             case "wanted":
-                self.view = replace(self.view, wanted=event["wanted"])
+                first, *others = self.view.versions
+                versions = (replace(first, wanted=event["first"]), *others)
+                self.view = replace(self.view, wanted=event["wanted"], versions=versions)
             case "open":
                 self._open = True
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from backends import journal_files
 from backends.cluster_errors import StateFolderError
+from backends.traffic_split import NAME as TRAFFIC_SPLIT
 
 SOCKET_PATH_MAX = 107
 """Bytes in a unix socket's path: sun_path has 108, one of them ends it."""
@@ -185,13 +186,13 @@ class StateFolder:
             return False
 
     def leftovers(self) -> tuple[Path, ...]:
-        """What a cluster left that ended without cleaning up: its socket and its replicas' records, sorted."""
+        """What a cluster left that ended without cleaning up: its socket, records and shares, sorted."""
         found = [self.socket] if os.path.lexists(self.socket) else []
         with contextlib.suppress(OSError):
             found += self.path.glob("sock.*")
             for folder in self.path.iterdir():
                 if folder.is_dir() and not folder.is_symlink() and folder != self.logs:
-                    found += [path for path in folder.iterdir() if path.suffix in (".json", ".tmp")]
+                    found += [p for p in folder.iterdir() if p.suffix in (".json", ".tmp") or p.name == TRAFFIC_SPLIT]
         return tuple(sorted(found))
 
     def clean(self) -> None:

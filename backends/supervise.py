@@ -90,7 +90,8 @@ async def _first_start(supervisor: FleetSupervisor) -> None:
 
 async def _watch_folder(supervisor: FleetSupervisor, lock: int) -> None:
     """A cluster whose folder was removed can never be reached again: it ends."""
-    while supervisor.plan.folder.holds(lock):  # noqa: ASYNC110 -- nobody tells of a removed file
+    while supervisor.plan.folder.holds(lock):  # nobody tells of a removed file
+        supervisor.split.put_back()
         await asyncio.sleep(FOLDER_CHECK_S)
     supervisor.stop("its state folder is gone")
 

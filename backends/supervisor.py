@@ -14,13 +14,15 @@ import os
 import signal
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backends import file_limit
+from backends import file_limit, versions
 from backends import fleet as fleets
-from backends.fleet import Drain, Fleet, Start
+from backends.fleet import Drain, Fleet, Member, Start
+from backends.layout import Layout
 from backends.spec import ReplicaSpec
+from backends.traffic_split import TrafficSplit
 from backends.transitions import signal_name, transitions
 
 if TYPE_CHECKING:
@@ -45,11 +47,13 @@ class ClusterPlan:
         folder: Its private folder, prepared and locked by who starts it.
         replicas: How many replicas there should be at first.
         service: `package.module:function` of the user's own service; None for the Greeter.
+        layout: Which zones, weights and version the replicas have.
     """
 
     folder: StateFolder
     replicas: int
     service: str | None = None
+    layout: Layout = field(default_factory=Layout)
 
     @property
     def registry(self) -> Path:
@@ -63,13 +67,17 @@ class ClusterPlan:
 
     def spec(self, id: str) -> ReplicaSpec:
         """What the replica of that name is told."""
-        lock = str(self.folder.lock)
+        return self.spec_of(Member(number=int(id[1:]), version=self.layout.version), self.service)
+
+    def spec_of(self, member: Member, service: str | None) -> ReplicaSpec:
+        """What a replica of any version is told, which serves `service`."""
         return ReplicaSpec(
-            id=id,
+            id=member.id,
             registry=str(self.registry),
-            heir_file=lock,
-            service=self.service,
+            heir_file=str(self.folder.lock),
+            service=service,
             journals=str(self.folder.journals),
+            metadata=self.layout.metadata(member.number, member.version),
         )
 
 
@@ -90,7 +98,13 @@ class FleetSupervisor:
     ) -> None:
         self.plan = plan
         self.clock = clock
-        self.fleet = Fleet(wanted=plan.replicas, drain_limit_s=plan.spec("r0").drain_limit_s)
+        self.fleet = Fleet(
+            wanted=plan.replicas,
+            version=plan.layout.version,
+            service=plan.service,
+            drain_limit_s=plan.spec("r0").drain_limit_s,
+        )
+        self.split = TrafficSplit(plan.registry)
         self.services: tuple[str, ...] = ()
         self._pipes = pipes
         self._owns_folder = owns_folder
@@ -117,18 +131,50 @@ class FleetSupervisor:
         Raises:
             ValueError: The number is outside what is possible, or there is no room for so many connections.
         """
-        if line := file_limit.shortage_of_supervisor(wanted, limit=file_limit.allowed()):
-            raise ValueError(f"{line}, then 'lbdemo down' and 'lbdemo up' again")
         after = fleets.scaled(self.fleet, wanted)
+        self._expect_room(after.total)
         if wanted != self.fleet.wanted:
             log.info("%d replicas are wanted, %d were", wanted, self.fleet.wanted)
         self._become(after)
+
+    def set_version(
+        self, name: str, *, wanted: int | None = None, share: float | None = None, service: str | None = None
+    ) -> None:
+        """Add a version, or change its number of replicas or its share.
+
+        Raises:
+            ValueError: As `versions.with_version`, or there is no room for so many connections.
+        """
+        after = versions.with_version(self.fleet, name, wanted=wanted, share=share, service=service)
+        self._expect_room(after.total)
+        told = next((other for other in after.others if other.name == name), None)
+        part = "" if told is None or told.share is None else f" and {told.share:g} % of the calls"
+        log.info("version %s: %d replicas are wanted%s", name, after.wanted if told is None else told.wanted, part)
+        self._become(after)
+
+    def remove_version(self, name: str) -> None:
+        """Drain all replicas of a version.
+
+        Raises:
+            ValueError: There is no such version, or no other one.
+        """
+        after = versions.without_version(self.fleet, name)
+        log.info("version %s goes", name)
+        self._become(after)
+
+    def service_of(self, version: str) -> str | None:
+        """What the replicas of a version serve."""
+        return next((other.service for other in self.fleet.others if other.name == version), self.fleet.service)
 
     def stop(self, why: str) -> None:
         """Drain everything; `run` ends when it is done."""
         if not self.fleet.stopping:
             log.info("stopping: %s", why)
             self._become(fleets.stopped(self.fleet))
+
+    def _expect_room(self, replicas: int) -> None:
+        if line := file_limit.shortage_of_supervisor(replicas, limit=file_limit.allowed()):
+            raise ValueError(f"{line}, then 'lbdemo down' and 'lbdemo up' again")
 
     async def changes(self) -> AsyncIterator[Fleet]:
         """The fleet now, then after every change, until it is over. A slow reader misses steps, never the last one."""
@@ -179,9 +225,16 @@ class FleetSupervisor:
     def _act(self) -> None:
         decision = fleets.decide(self.fleet, self.clock())
         self.fleet = decision.fleet
+        # Before a version's replicas announce themselves, and until they are gone: else they would be like any other.
+        if self._owns_folder():
+            leaving = {m.version for m in self.fleet.members} - {self.fleet.version}
+            kept = {name: share for name, share in self.split.shares.items() if name in leaving}
+            self.split.set(kept | versions.shares(self.fleet))
         for action in decision.actions:
             if isinstance(action, Start):
-                self._ask({"op": "start", "spec": asdict(self.plan.spec(action.id))})
+                member = next(m for m in self.fleet.members if m.id == action.id)
+                spec = self.plan.spec_of(member, self.service_of(member.version))
+                self._ask({"op": "start", "spec": asdict(spec)})
             else:
                 number = signal.SIGTERM
                 if not isinstance(action, Drain):

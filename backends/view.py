@@ -27,6 +27,9 @@ class ReplicaView:
         restarts: How often it was started again.
         reason: Why it is BACKING_OFF or FAILED, one line.
         streams: Streams that are open now; they are among the calls in flight.
+        zone: Where its record says it is; "" where that names no zone.
+        version: Which version its record says it is.
+        weight: What its record says it weighs.
     """
 
     id: str
@@ -40,6 +43,9 @@ class ReplicaView:
     restarts: int = 0
     reason: str = ""
     streams: int = 0
+    zone: str = ""
+    version: str = ""
+    weight: int = 1
 
     @property
     def number(self) -> int:
@@ -57,18 +63,36 @@ class ReplicaView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionView:
+    """One version of a cluster.
+
+    Attributes:
+        name: As it stands in the records.
+        wanted: How many replicas of it there should be.
+        share: Its part of the calls in percent; None for what the others leave.
+        service: `package.module:function`; None for the Greeter.
+    """
+
+    name: str
+    wanted: int
+    share: float | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """A whole cluster.
 
     Attributes:
         cluster: Its name.
         target: The resolver target under which its replicas are found.
-        wanted: How many replicas there should be.
+        wanted: How many replicas there should be, of all versions.
         replicas: In the order of their numbers.
         services: Full names of what they serve, sorted; empty before the first one serves.
         service: `package.module:function` they were started with; None for the Greeter.
         supervisor_pid: The supervisor's process.
         log_folder: Where the logs are.
+        versions: The first one first; empty before the supervisor was asked.
     """
 
     cluster: str
@@ -79,6 +103,7 @@ class ClusterView:
     service: str | None = None
     supervisor_pid: int = 0
     log_folder: str = ""
+    versions: tuple[VersionView, ...] = ()
 
     @classmethod
     def of(cls, status: cluster_pb2.ClusterStatus) -> ClusterView:
@@ -92,7 +117,22 @@ class ClusterView:
             service=status.service_spec or None,
             supervisor_pid=status.supervisor_pid,
             log_folder=status.log_folder,
+            versions=tuple(_version(v) for v in status.versions),
         )
+
+    def wanted_of(self, version: str | None) -> int:
+        """How many replicas of a version there should be; None for the first one."""
+        if not self.versions:
+            return self.wanted
+        first = self.versions[0].name
+        return next((v.wanted for v in self.versions if v.name == (version or first)), 0)
+
+    def serving_of(self, version: str | None) -> int:
+        """How many replicas of a version serve; None for the first one."""
+        if not self.versions:
+            return self.serving
+        name = version or self.versions[0].name
+        return sum(r.serves for r in self.replicas if r.version == name)
 
     @property
     def serving(self) -> int:
@@ -129,6 +169,7 @@ class ClusterView:
             "serving": self.serving,
             "supervisor_pid": self.supervisor_pid,
             "log_folder": self.log_folder,
+            "versions": [asdict(v) for v in self.versions],
             "replicas": [r.as_dict() for r in self.replicas],
         }
 
@@ -150,4 +191,12 @@ def _replica(status: cluster_pb2.ReplicaStatus) -> ReplicaView:
         restarts=status.restarts,
         reason=status.reason,
         streams=status.streams,
+        zone=status.zone,
+        version=status.version,
+        weight=status.weight or 1,
     )
+
+
+def _version(status: cluster_pb2.VersionStatus) -> VersionView:
+    share = status.share if status.HasField("share") else None
+    return VersionView(name=status.name, wanted=status.wanted, share=share, service=status.service_spec or None)

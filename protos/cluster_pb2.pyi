@@ -152,6 +152,32 @@ class ScaleRequest(_message.Message):
     replicas: int
     def __init__(self, replicas: _Optional[int] = ...) -> None: ...
 
+class SetVersionRequest(_message.Message):
+    __slots__ = ("version", "replicas", "share", "service_spec", "remove")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_SPEC_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    replicas: int
+    share: float
+    service_spec: str
+    remove: bool
+    def __init__(self, version: _Optional[str] = ..., replicas: _Optional[int] = ..., share: _Optional[float] = ..., service_spec: _Optional[str] = ..., remove: bool = ...) -> None: ...
+
+class VersionStatus(_message.Message):
+    __slots__ = ("name", "wanted", "share", "service_spec")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_SPEC_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: int
+    share: float
+    service_spec: str
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., share: _Optional[float] = ..., service_spec: _Optional[str] = ...) -> None: ...
+
 class ShutdownRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -217,7 +243,7 @@ class Roll(_message.Message):
     def __init__(self, done: _Optional[_Iterable[str]] = ..., now: _Optional[str] = ..., todo: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "target", "services", "wanted", "replicas", "supervisor_pid", "log_folder", "service_spec", "roll")
+    __slots__ = ("cluster", "target", "services", "wanted", "replicas", "supervisor_pid", "log_folder", "service_spec", "roll", "versions")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +253,7 @@ class ClusterStatus(_message.Message):
     LOG_FOLDER_FIELD_NUMBER: _ClassVar[int]
     SERVICE_SPEC_FIELD_NUMBER: _ClassVar[int]
     ROLL_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     target: str
     services: _containers.RepeatedScalarFieldContainer[str]
@@ -236,7 +263,8 @@ class ClusterStatus(_message.Message):
     log_folder: str
     service_spec: str
     roll: Roll
-    def __init__(self, cluster: _Optional[str] = ..., target: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., wanted: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaStatus, _Mapping]]] = ..., supervisor_pid: _Optional[int] = ..., log_folder: _Optional[str] = ..., service_spec: _Optional[str] = ..., roll: _Optional[_Union[Roll, _Mapping]] = ...) -> None: ...
+    versions: _containers.RepeatedCompositeFieldContainer[VersionStatus]
+    def __init__(self, cluster: _Optional[str] = ..., target: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., wanted: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaStatus, _Mapping]]] = ..., supervisor_pid: _Optional[int] = ..., log_folder: _Optional[str] = ..., service_spec: _Optional[str] = ..., roll: _Optional[_Union[Roll, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[VersionStatus, _Mapping]]] = ...) -> None: ...
 
 class GetStatsRequest(_message.Message):
     __slots__ = ()

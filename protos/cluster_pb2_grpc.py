@@ -50,6 +50,11 @@ class ClusterStub(object):
                 request_serializer=protos_dot_cluster__pb2.ScaleRequest.SerializeToString,
                 response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
                 _registered_method=True)
+        self.SetVersion = channel.unary_unary(
+                '/lbdemo.v1.Cluster/SetVersion',
+                request_serializer=protos_dot_cluster__pb2.SetVersionRequest.SerializeToString,
+                response_deserializer=protos_dot_cluster__pb2.ClusterStatus.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_stream(
                 '/lbdemo.v1.Cluster/Shutdown',
                 request_serializer=protos_dot_cluster__pb2.ShutdownRequest.SerializeToString,
@@ -133,6 +138,13 @@ class ClusterServicer(object):
 
     def Scale(self, request, context):
         """Sets how many replicas there should be and returns at once; WatchStatus tells when it is so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVersion(self, request, context):
+        """Adds a version beside the first, changes its number of replicas or its share of the calls, or removes it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,6 +254,11 @@ def add_ClusterServicer_to_server(servicer, server):
             'Scale': grpc.unary_unary_rpc_method_handler(
                     servicer.Scale,
                     request_deserializer=protos_dot_cluster__pb2.ScaleRequest.FromString,
+                    response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'SetVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVersion,
+                    request_deserializer=protos_dot_cluster__pb2.SetVersionRequest.FromString,
                     response_serializer=protos_dot_cluster__pb2.ClusterStatus.SerializeToString,
             ),
             'Shutdown': grpc.unary_stream_rpc_method_handler(
@@ -386,6 +403,33 @@ class Cluster(object):
             target,
             '/lbdemo.v1.Cluster/Scale',
             protos_dot_cluster__pb2.ScaleRequest.SerializeToString,
+            protos_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lbdemo.v1.Cluster/SetVersion',
+            protos_dot_cluster__pb2.SetVersionRequest.SerializeToString,
             protos_dot_cluster__pb2.ClusterStatus.FromString,
             options,
             channel_credentials,

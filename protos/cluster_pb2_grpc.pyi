@@ -73,6 +73,22 @@ _ClusterScaleType = typing_extensions.TypeVar(
     ],
 )
 
+_ClusterSetVersionType = typing_extensions.TypeVar(
+    '_ClusterSetVersionType',
+    grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetVersionRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetVersionRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetVersionRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+)
+
 _ClusterShutdownType = typing_extensions.TypeVar(
     '_ClusterShutdownType',
     grpc.UnaryStreamMultiCallable[
@@ -265,7 +281,7 @@ _ClusterGetLedgerType = typing_extensions.TypeVar(
     ],
 )
 
-class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType, _ClusterScaleType, _ClusterShutdownType, _ClusterRebalanceType, _ClusterDrainType, _ClusterKillType, _ClusterPauseType, _ClusterResumeType, _ClusterSetHealthType, _ClusterSetFaultType, _ClusterSetLoadType, _ClusterRestartType, _ClusterWatchEventsType, _ClusterGetLedgerType]):
+class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType, _ClusterScaleType, _ClusterSetVersionType, _ClusterShutdownType, _ClusterRebalanceType, _ClusterDrainType, _ClusterKillType, _ClusterPauseType, _ClusterResumeType, _ClusterSetHealthType, _ClusterSetFaultType, _ClusterSetLoadType, _ClusterRestartType, _ClusterWatchEventsType, _ClusterGetLedgerType]):
     """The supervisor of one cluster. It listens on a unix socket in the cluster's private state folder."""
 
     @typing.overload
@@ -280,6 +296,10 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
         ],
         grpc.UnaryUnaryMultiCallable[
             protos.cluster_pb2.ScaleRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetVersionRequest,
             protos.cluster_pb2.ClusterStatus,
         ],
         grpc.UnaryStreamMultiCallable[
@@ -346,6 +366,10 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
             protos.cluster_pb2.ScaleRequest,
             protos.cluster_pb2.ClusterStatus,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            protos.cluster_pb2.SetVersionRequest,
+            protos.cluster_pb2.ClusterStatus,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             protos.cluster_pb2.ShutdownRequest,
             protos.cluster_pb2.ClusterStatus,
@@ -407,6 +431,9 @@ class ClusterStub(typing.Generic[_ClusterGetStatusType, _ClusterWatchStatusType,
     Scale: _ClusterScaleType
     """Sets how many replicas there should be and returns at once; WatchStatus tells when it is so."""
 
+    SetVersion: _ClusterSetVersionType
+    """Adds a version beside the first, changes its number of replicas or its share of the calls, or removes it."""
+
     Shutdown: _ClusterShutdownType
     """Drains and stops every replica, then the supervisor. The stream shows the way there and ends when nothing is left."""
 
@@ -460,6 +487,10 @@ ClusterAsyncStub: typing_extensions.TypeAlias = ClusterStub[
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         protos.cluster_pb2.ScaleRequest,
+        protos.cluster_pb2.ClusterStatus,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        protos.cluster_pb2.SetVersionRequest,
         protos.cluster_pb2.ClusterStatus,
     ],
     grpc.aio.UnaryStreamMultiCallable[
@@ -540,6 +571,14 @@ class ClusterServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
         """Sets how many replicas there should be and returns at once; WatchStatus tells when it is so."""
+
+    @abc.abstractmethod
+    def SetVersion(
+        self,
+        request: protos.cluster_pb2.SetVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.cluster_pb2.ClusterStatus, collections.abc.Awaitable[protos.cluster_pb2.ClusterStatus]]:
+        """Adds a version beside the first, changes its number of replicas or its share of the calls, or removes it."""
 
     @abc.abstractmethod
     def Shutdown(

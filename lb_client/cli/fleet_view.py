@@ -31,11 +31,25 @@ _PHASE_STYLES = {
     Phase.STOPPED: "dim",
 }
 _HEALTH_STYLES = {"SERVING": "green", "NOT_SERVING": "yellow", "UNREACHABLE": "bold red", "UNKNOWN": "dim"}
-_HEADERS = ("REPLICA", "ADDRESS", "HEALTH", "PHASE", "CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS")
+_HEADERS = (
+    "REPLICA",
+    "ADDRESS",
+    "ZONE",
+    "VERSION",
+    "WEIGHT",
+    "HEALTH",
+    "PHASE",
+    "CALLS",
+    "IN FLIGHT",
+    "STREAMS",
+    "UPTIME",
+    "PID",
+    "RESTARTS",
+)
 _DISPENSABLE = ("RESTARTS", "PID", "UPTIME", "IN FLIGHT", "PHASE")
 """What a narrow terminal does without, in this order; restarts and phases only while there is nothing to see."""
 
-_RIGHT = {"CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS"}
+_RIGHT = {"WEIGHT", "CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS"}
 
 
 def is_terminal() -> bool:
@@ -60,6 +74,9 @@ def cells(replica: ReplicaView) -> tuple[str, ...]:
     return (
         replica.id,
         replica.address or "-",
+        replica.zone or "-",
+        replica.version or "-",
+        str(replica.weight),
         replica.health,
         replica.phase.value,
         str(replica.calls),
@@ -79,12 +96,13 @@ def heading(view: ClusterView) -> str:
 
 def plain_table(view: ClusterView) -> str:
     """The table for a pipe: columns by width, no colour, no frame."""
-    rows = [_HEADERS, *(cells(r) for r in view.replicas)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADERS))]
+    headers = _telling(view)
+    rows = [headers, *([dict(zip(_HEADERS, cells(r), strict=True))[h] for h in headers] for r in view.replicas)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(headers))]
     lines = [
         "  ".join(
             text.rjust(width) if header in _RIGHT else text.ljust(width)
-            for text, width, header in zip(row, widths, _HEADERS, strict=True)
+            for text, width, header in zip(row, widths, headers, strict=True)
         ).rstrip()
         for row in rows
     ]
@@ -96,6 +114,18 @@ def reasons(view: ClusterView) -> list[str]:
     return [f"{r.id}: {r.reason} (log: {view.log_folder}/{r.id}.log)" for r in view.replicas if r.reason]
 
 
+def _telling(view: ClusterView) -> list[str]:
+    """The headers of the columns that say anything: zones where there are some, versions and weights that differ."""
+    silent = set()
+    if not any(r.zone for r in view.replicas):
+        silent.add("ZONE")
+    if len(view.versions) < 2 and len({r.version for r in view.replicas}) < 2:
+        silent.add("VERSION")
+    if len({r.weight for r in view.replicas}) < 2:
+        silent.add("WEIGHT")
+    return [header for header in _HEADERS if header not in silent]
+
+
 def shown(view: ClusterView, width: int) -> tuple[str, ...]:
     """The headers of the columns that fit into so many cells."""
     rows = [_HEADERS, *(cells(r) for r in view.replicas)]
@@ -103,7 +133,7 @@ def shown(view: ClusterView, width: int) -> tuple[str, ...]:
     needed = {"RESTARTS"} if any(r.restarts for r in view.replicas) else set()
     if any(r.phase is not Phase.RUNNING for r in view.replicas):
         needed.add("PHASE")
-    kept = list(_HEADERS)
+    kept = _telling(view)
     for header in _DISPENSABLE:
         if sum(widths[h] for h in kept) - 2 > width and header not in needed:
             kept.remove(header)

@@ -18,10 +18,11 @@ from lb_client.cli.up import how_to_use, what_happened
 if TYPE_CHECKING:
     from types import FrameType
 
+    from backends.layout import Layout
     from backends.view import ClusterView
 
 
-def run(cluster: str, *, replicas: int, service: str | None, timeout_s: float) -> None:
+def run(cluster: str, *, replicas: int, service: str | None, layout: Layout, timeout_s: float) -> None:
     """Start a cluster, print its logs until Ctrl-C or SIGTERM, then drain it.
 
     However this process ends, the cluster ends with it.
@@ -41,7 +42,7 @@ def run(cluster: str, *, replicas: int, service: str | None, timeout_s: float) -
                 for line in follower.poll():
                     click.echo(prefixed(line, len(SUPERVISOR)))
 
-            with clusters.hold(cluster, replicas=replicas, service=service) as starting:
+            with clusters.hold(cluster, replicas=replicas, service=service, layout=layout) as starting:
                 try:
                     view = starting.wait(until_serving=True, timeout_s=timeout_s, watcher=show)
                     show()

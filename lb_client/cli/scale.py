@@ -9,7 +9,7 @@ import click
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import ReplicaCount, Seconds, clear_failures, for_cluster
 from lb_client.cli.fleet_view import progress
-from lb_client.cli.up import as_json_text, what_happened
+from lb_client.cli.up import as_json_text, happened
 
 
 # -1 is a number that gets its own answer, no unknown option.
@@ -37,4 +37,4 @@ def command(*, replicas: int, wait: bool, timeout_s: float, as_json: bool, clust
     if as_json:
         click.echo(as_json_text(outcome, elapsed_s))
     else:
-        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s, asked=outcome.asked))
+        click.echo(happened(outcome, elapsed_s))

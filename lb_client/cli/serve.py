@@ -14,10 +14,12 @@ from pathlib import Path
 import click
 
 from backends.errors import CannotStart
+from backends.layout import MAX_WEIGHT
 from backends.spec import ReplicaSpec
 from lb_client.cli import interrupts
 from lb_client.cli.common import Between
 from lb_client.cli.fleet_options import service_name
+from lb_client.cli.layout_values import Name
 
 
 def _default_id() -> str:
@@ -65,6 +67,9 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
 @click.option(
     "--meta", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="For the record, like zone=a; repeatable."
 )
+@click.option("--zone", type=Name("zone"), help="The zone it is in, for its record.")
+@click.option("--weight", type=Between(1, MAX_WEIGHT, "weight"), help="What it weighs, for its record.  [default: 1]")
+@click.option("--version", type=Name("version"), help="Which version it is, for its record.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
 def command(
     *,
@@ -77,6 +82,9 @@ def command(
     linger: float,
     grace: float,
     meta: tuple[tuple[str, str], ...],
+    zone: str | None,
+    weight: int | None,
+    version: str | None,
     as_json: bool,
 ) -> int:
     """Run one replica in the foreground until SIGTERM or Ctrl-C, then drain.
@@ -85,6 +93,10 @@ def command(
     """
     interrupts.leave_at_once()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="lbdemo: %(message)s")
+    said = {"zone": zone, "weight": None if weight is None else str(weight), "version": version}
+    for key in sorted(said.keys() & dict(meta).keys()):
+        if said[key] is not None:
+            raise click.UsageError(f"--{key} and --meta {key}={dict(meta)[key]} say the same thing: leave one away.")
     spec = ReplicaSpec(
         id=_default_id() if id is None else id,
         registry=None if registry is None else str(registry.absolute()),
@@ -94,7 +106,7 @@ def command(
         service=service,
         linger_s=linger,
         grace_s=grace,
-        metadata=meta,
+        metadata=tuple(sorted({**dict(meta), **{k: v for k, v in said.items() if v is not None}}.items())),
     )
     from backends import announce, replica  # noqa: PLC0415 -- gRPC, and `serve --help` needs none
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ import click
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import ReplicaCount, Seconds, clear_failures, for_cluster, service_name
 from lb_client.cli.fleet_view import progress, styled
+from lb_client.cli.layout_values import Name, Percent, Weights, Zones
 from lb_client.phrases import and_more
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ SHOWN = 4
 
 @click.command(short_help="Start replicas in the background, or scale those that run.")
 @click.option("--replicas", "-n", type=ReplicaCount(), default=3, show_default=True, help="How many, 1 to 1000.")
+@click.option("--zones", type=Zones(), help="Zones that replicas take in turn: a,b  [default: none]")
+@click.option("--weights", type=Weights(), help="Weights of r1, r2, …: 5,3,2  [default: 1 each]")
+@click.option("--version", type=Name("version"), help="Which version: a new one beside those that run, or one of them.")
+@click.option("--share", type=Percent(), help="Its part of the calls; the other versions get the rest.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return when every replica serves.")
 @click.option("--timeout", "timeout_s", type=Seconds(), default="30s", show_default=True, help="How long to wait.")
 @click.option("--foreground", is_flag=True, help="Stay and print the logs; Ctrl-C drains and stops.")
@@ -30,30 +36,66 @@ SHOWN = 4
               help="Function that registers your servicers, imported from here.  [default: Greeter]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the cluster as one JSON object.")
 @cluster_option
+@click.pass_context
 def command(
-    *, replicas: int, wait: bool, timeout_s: float, foreground: bool, service: str | None, as_json: bool, cluster: str
+    ctx: click.Context,
+    /,
+    *,
+    replicas: int,
+    zones: tuple[str, ...] | None,
+    weights: tuple[int, ...] | None,
+    version: str | None,
+    share: float | None,
+    wait: bool,
+    timeout_s: float,
+    foreground: bool,
+    service: str | None,
+    as_json: bool,
+    cluster: str,
 ) -> None:
     """Start replicas in the background and return when all of them serve.
 
     If the cluster runs already, change its number of replicas. Ctrl-C while it starts leaves nothing behind; Ctrl-C
     while one that ran before is scaled leaves that running.
+
+    With --version and --share, a new version comes beside those that run and gets its share of the calls; --replicas
+    is then how many of it, by default 1. Change the share as often as you like; 'lbdemo down --version' ends one.
     """
+    if share is not None and version is None:
+        raise click.UsageError(f"--share {share:g} of which version? Name one, as --version v2.")
+    if weights is not None and len(weights) > replicas:
+        raise click.UsageError(f"{len(weights)} weights are more than the {replicas} replicas they are for.")
     # A process of a tenth of a second: collecting garbage would be a fifth of it.
     gc.disable()
     from backends import cluster as clusters  # noqa: PLC0415 -- imported with the collector off
+    from backends.change import Change  # noqa: PLC0415 -- the same
+    from backends.layout import FIRST_VERSION, Layout  # noqa: PLC0415 -- the same
+
+    layout = Layout(zones or (), weights or (), version or FIRST_VERSION)
+    many = replicas if version is None or _is_given(ctx, "replicas") else None
+    change = Change(version=version, replicas=many, share=share, service=service)
 
     with clear_failures():
         if foreground:
             from lb_client.cli.foreground import run  # noqa: PLC0415 -- another way to run
 
             gc.enable()
-            run(cluster, replicas=replicas, service=service, timeout_s=timeout_s)
+            if share is not None:
+                raise click.UsageError("--share is for a version beside others, and --foreground starts a cluster.")
+            run(cluster, replicas=replicas, service=service, layout=layout, timeout_s=timeout_s)
             return
         began = time.monotonic()
         try:
             with progress("starting", lambda view: (view.serving, view.wanted)) as watcher:
                 outcome = clusters.up(
-                    cluster, replicas=replicas, service=service, wait=wait, timeout_s=timeout_s, watcher=watcher
+                    cluster,
+                    replicas=replicas,
+                    service=service,
+                    layout=layout,
+                    change=change,
+                    wait=wait,
+                    timeout_s=timeout_s,
+                    watcher=watcher,
                 )
         except KeyboardInterrupt:
             raise Failure(_interrupted(cluster), exit_code=130) from None
@@ -61,9 +103,28 @@ def command(
     if as_json:
         click.echo(as_json_text(outcome, elapsed_s))
     else:
-        click.echo(what_happened(outcome.view, outcome.before, outcome.served, elapsed_s, asked=outcome.asked))
+        click.echo(happened(outcome, elapsed_s))
         click.echo(how_to_use(outcome.view))
     gc.freeze()  # nor at the end: it is the last 10 ms before the prompt
+
+
+def _is_given(ctx: click.Context, option: str) -> bool:
+    return ctx.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+
+
+def happened(outcome: Outcome, elapsed_s: float) -> str:
+    """One line about what became of an order, whichever version it was about."""
+    view, name = outcome.view, outcome.version
+    line = what_happened(_of_version(view, name), outcome.before, outcome.served, elapsed_s, asked=outcome.asked)
+    return line if name is None else f"version {name}: {line}"
+
+
+def _of_version(view: ClusterView, name: str | None) -> ClusterView:
+    """The cluster as if there were no version but this one."""
+    if len(view.versions) < 2 and name is None:
+        return view
+    name = name or view.versions[0].name
+    return replace(view, wanted=view.wanted_of(name), replicas=tuple(r for r in view.replicas if r.version == name))
 
 
 def as_json_text(outcome: Outcome, elapsed_s: float) -> str:
@@ -115,6 +176,8 @@ def how_to_use(view: ClusterView) -> str:
     if view.service:
         names = and_more(view.services)
         rows.append(("service", f"{names}, by {view.service}" if names else view.service))
+    if any(v.share is not None for v in view.versions):
+        rows.append(("versions", shares_line(view)))
     rows += [
         ("replicas", shown or "-"),
         ("call", call + where),
@@ -122,6 +185,11 @@ def how_to_use(view: ClusterView) -> str:
         ("stop", f"lbdemo down{where}"),
     ]
     return "\n".join(f"  {styled(name.ljust(9), dim=True)} {text}" for name, text in rows)
+
+
+def shares_line(view: ClusterView) -> str:
+    """Which version gets which part of the calls: `v1 the rest, v2 10 %`."""
+    return ", ".join(f"{v.name} {'the rest' if v.share is None else f'{v.share:g} %'}" for v in view.versions)
 
 
 def _interrupted(cluster: str) -> str:

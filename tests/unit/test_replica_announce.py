@@ -279,7 +279,7 @@ def test_sound_ids_pass(id: str) -> None:
         (ReplicaSpec(id="r1", metadata=(("id", "r2"),)), "metadata 'id' cannot be set"),
         (ReplicaSpec(id="r1", metadata=(("", "x"),)), "metadata '' cannot be set"),
         *[
-            (ReplicaSpec(id="r1", metadata=(("weight", weight),)), f"metadata weight='{weight}' is no positive whole")
+            (ReplicaSpec(id="r1", metadata=(("weight", weight),)), f"metadata weight='{weight}' is no whole number")
             for weight in ("", "0", "-1", "1.5", "x", "4294967296")
         ],
     ],
