@@ -23,6 +23,7 @@ from resolver.errors import ControlPlaneError
 from resolver.health import grpc_health_check
 from resolver.loop import ControlPlaneLoop
 from resolver.private_folder import PrivateFolder
+from resolver.probes import Pace
 from resolver.snapshots import SnapshotSource
 from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
@@ -82,6 +83,7 @@ class ControlPlane:
         self._folder: PrivateFolder | None = None
         self.store = ResourceStore()
         self.ads = AdsServer(self.store, stream_ended=self._review)
+        self._pace = Pace()
         self._specs: dict[SourceSpec, str] = {}  # -> the source's key
         self._services: dict[tuple[str, Policy], str] = {}  # (source key, policy) -> the service's key
         self._leases: set[Lease] = set()
@@ -257,7 +259,9 @@ class ControlPlane:
         if key not in self._sources:
             check = None
             if spec.health_service is not None:
-                check = grpc_health_check(spec.health_service, credentials=spec.credentials, options=spec.options)
+                check = grpc_health_check(
+                    spec.health_service, credentials=spec.credentials, options=spec.options, pace=self._pace
+                )
             source = SnapshotSource(
                 str(spec.target),
                 lambda: factory(spec.target),

@@ -1,5 +1,7 @@
 """The health monitor: one `grpc.health.v1` Watch stream for each endpoint, as an endless series of verdicts.
 
+Whether a server that said it was well still answers at all is asked by probes.py.
+
 It follows gRPC's client-side health checking (https://github.com/grpc/grpc/blob/master/doc/health-checking.md):
 SERVING is healthy, UNIMPLEMENTED is healthy (the server does not take part), a stream that cannot be had is not, and
 the back-off begins again with the first message received. Core's own `healthCheckConfig` has no effect on xDS.
@@ -11,7 +13,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,7 +20,8 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from resolver.backoff import Backoff
-from resolver.model import Endpoint, Health
+from resolver.model import Endpoint, Health, Verdict
+from resolver.probes import Pace, attended, health_probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,14 +41,6 @@ _LASTED_S = 1.0
 _LOOK_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check says of an endpoint, and why it is not well; the reason is one line, "" where there is none."""
-
-    health: Health
-    reason: str = ""
-
-
 # What checks one endpoint: yields a verdict whenever there is a new one, without end, until closed with `aclose()`.
 HealthCheck = Callable[[Endpoint], AsyncGenerator[Verdict, None]]
 
@@ -56,27 +50,34 @@ def grpc_health_check(
     *,
     credentials: grpc.ChannelCredentials | None = None,
     options: Sequence[tuple[str, Any]] = (),
+    pace: Pace | None = None,
 ) -> HealthCheck:
     """Checks by `Health/Watch` for `service`; the empty name asks for the server as a whole.
 
-    The check holds one connection of its own to the endpoint, with `credentials` where given.
+    The check holds one connection of its own to the endpoint, with `credentials` where given. On it a server that is
+    well is asked at `pace`, of its own or shared with others, whether it still answers.
     """
+    pace = pace or Pace()
 
     def check(endpoint: Endpoint) -> AsyncGenerator[Verdict, None]:
-        return _check(endpoint.address, service, credentials, (*_CONNECT_OPTIONS, *options))
+        return _check(endpoint.address, service, credentials, (*_CONNECT_OPTIONS, *options), pace)
 
     return check
 
 
 async def _check(
-    address: str, service: str, credentials: grpc.ChannelCredentials | None, options: Sequence[tuple[str, Any]]
+    address: str,
+    service: str,
+    credentials: grpc.ChannelCredentials | None,
+    options: Sequence[tuple[str, Any]],
+    pace: Pace,
 ) -> AsyncGenerator[Verdict, None]:
     if credentials is None:
         channel = grpc.aio.insecure_channel(address, options)
     else:
         channel = grpc.aio.secure_channel(address, credentials, options)
     try:
-        async with aclosing(_verdicts(channel, service)) as verdicts:
+        async with aclosing(attended(_verdicts(channel, service), health_probe(channel, service), pace)) as verdicts:
             async for verdict in verdicts:
                 yield verdict
     finally:

@@ -1,4 +1,4 @@
-"""The nouns of resolution: Endpoint, Health, Snapshot. Immutable values; equality means nothing changed."""
+"""The nouns of resolution: Endpoint, Health, Verdict, Snapshot. Immutable values; equality means nothing changed."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ class Health(enum.Enum):
     def takes_calls(self) -> bool:
         """Whether a load-balancing policy may pick an endpoint in this state."""
         return self in (Health.UNKNOWN, Health.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check says of an endpoint.
+
+    Attributes:
+        health: How it is.
+        reason: Why it is not well, in one line; "" where there is nothing to say.
+        silent: It was well, and does not answer any more: a guess of ours, not a word of its own.
+    """
+
+    health: Health
+    reason: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,12 +11,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from resolver.backoff import Backoff
-from resolver.model import Endpoint, Health, Snapshot
+from resolver.model import Endpoint, Health, Snapshot, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from resolver.health import HealthCheck, Verdict
+    from resolver.health import HealthCheck
     from resolver.registry.base import EndpointWatcher
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ class SnapshotSource:
         self._check = check
         self._publish = publish
         self._endpoints: dict[str, Endpoint] | None = None  # None: the registry has told nothing yet
-        self._verdicts: dict[str, Health] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._nobody_answers = False
         self._checks: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # the checks, and those that are ending
         self._latest: Snapshot | None = None
@@ -149,9 +150,10 @@ class SnapshotSource:
             await asyncio.sleep(backoff.next_s())
 
     def _take(self, endpoint: Endpoint, verdict: Verdict) -> None:
-        if verdict.health is self._verdicts.get(endpoint.address):
+        last = self._verdicts.get(endpoint.address)
+        self._verdicts[endpoint.address] = verdict
+        if last is not None and (last.health, last.silent) == (verdict.health, verdict.silent):
             return
-        self._verdicts[endpoint.address] = verdict.health
         if verdict.health.takes_calls:
             _log.info("%s: %s is %s", self._name, _named(endpoint), verdict.health.value)
             if self._first_healthy_s is None:
@@ -177,7 +179,7 @@ class SnapshotSource:
         self._flush = None
         if self._endpoints is None:
             return
-        endpoints = tuple(sorted(self._judged(endpoint) for endpoint in self._endpoints.values()))
+        endpoints = self._joined(self._endpoints.values())
         wait_s = self._wait_s(endpoints)
         if wait_s > 0:
             if self._timer is not None:
@@ -203,10 +205,28 @@ class SnapshotSource:
             return self._first_healthy_s + _FIRST_VERDICTS_S - now
         return 0.0
 
+    def _joined(self, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+        """The endpoints with their health, sorted.
+
+        That nobody answers is more often told by this machine than by all the servers; and a call that waits for one
+        that is stuck may be answered yet, one that is sent to nobody may not.
+        """
+        joined = tuple(sorted(self._judged(endpoint) for endpoint in endpoints))
+        silent = {address for address, verdict in self._verdicts.items() if verdict.silent}
+        nobody_answers = bool(silent) and not any(endpoint.health.takes_calls for endpoint in joined)
+        if nobody_answers is not self._nobody_answers:
+            self._nobody_answers = nobody_answers
+            if nobody_answers:
+                _log.warning("%s: nobody answers; the %d that were well keep their calls", self._name, len(silent))
+        if not nobody_answers:
+            return joined
+        return tuple(e.with_health(Health.HEALTHY) if e.address in silent else e for e in joined)
+
     def _judged(self, endpoint: Endpoint) -> Endpoint:
         if self._check is None:
             return endpoint
-        return endpoint.with_health(self._verdicts.get(endpoint.address, Health.UNHEALTHY))
+        verdict = self._verdicts.get(endpoint.address)
+        return endpoint.with_health(Health.UNHEALTHY if verdict is None else verdict.health)
 
 
 def _named(endpoint: Endpoint) -> str:

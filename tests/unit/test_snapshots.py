@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from resolver import snapshots
-from resolver.health import Verdict
-from resolver.model import Endpoint, Health, Snapshot
+from resolver.model import Endpoint, Health, Snapshot, Verdict
 from resolver.snapshots import SnapshotSource, next_version
 from tests.support.eventually import aeventually
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 A, B, C = (Endpoint("127.0.0.1", port) for port in (1, 2, 3))
 WELL, ILL = Health.HEALTHY, Health.UNHEALTHY
+SILENT = Verdict(ILL, "it does not answer", silent=True)
 
 
 class Hands:
@@ -27,7 +27,7 @@ class Hands:
 
     def __init__(self) -> None:
         self.sets: asyncio.Queue[Sequence[Endpoint] | Exception | None] = asyncio.Queue()
-        self.verdicts: dict[str, asyncio.Queue[Health | Exception]] = {}
+        self.verdicts: dict[str, asyncio.Queue[Health | Verdict | Exception]] = {}
         self.checked: list[str] = []
         self.ended: list[str] = []
         self.published: list[Snapshot] = []
@@ -47,11 +47,14 @@ class Hands:
                 verdict = await self.verdicts.setdefault(endpoint.address, asyncio.Queue()).get()
                 if isinstance(verdict, Exception):
                     raise verdict
-                yield Verdict(verdict, "" if verdict is WELL else "it says so")
+                if isinstance(verdict, Verdict):
+                    yield verdict
+                else:
+                    yield Verdict(verdict, "" if verdict is WELL else "it says so")
         finally:
             self.ended.append(endpoint.address)
 
-    def say(self, endpoint: Endpoint, verdict: Health | Exception) -> None:
+    def say(self, endpoint: Endpoint, verdict: Health | Verdict | Exception) -> None:
         self.verdicts.setdefault(endpoint.address, asyncio.Queue()).put_nowait(verdict)
 
     def seen(self) -> dict[int, str]:
@@ -290,3 +293,25 @@ def test_versions_never_repeat_and_sort_in_their_order() -> None:
 
 def _same(value: object, expected: object) -> None:
     assert value == expected
+
+
+async def test_who_is_silent_gets_no_calls_but_where_nobody_answers_the_silent_keep_them() -> None:
+    hands = Hands()
+    async with hands.source():
+        hands.sets.put_nowait([A, B, C])
+        hands.say(A, WELL)
+        hands.say(B, WELL)
+        hands.say(C, ILL)
+        await hands.shows({1: "healthy", 2: "healthy", 3: "unhealthy"})
+        hands.say(A, SILENT)
+        await hands.shows({1: "unhealthy", 2: "healthy", 3: "unhealthy"})
+        hands.say(B, SILENT)
+        # Whoever said that it is not well gets no calls even then.
+        await hands.shows({1: "healthy", 2: "healthy", 3: "unhealthy"})
+        hands.say(C, WELL)
+        await hands.shows({1: "unhealthy", 2: "unhealthy", 3: "healthy"})
+        hands.say(B, ILL)
+        hands.say(C, ILL)
+        await hands.shows({1: "healthy", 2: "unhealthy", 3: "unhealthy"})
+        hands.sets.put_nowait([B, C])
+        await hands.shows({2: "unhealthy", 3: "unhealthy"})
