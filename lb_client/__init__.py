@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lb_client import aio
     from lb_client.answers import moving_answers
-    from lb_client.channel import insecure_channel, secure_channel
+    from lb_client.channel import insecure_channel, secure_channel, switch_policy
     from lb_client.policy import (
         FailurePercentage,
         OutlierDetection,
@@ -49,6 +49,7 @@ __all__ = [
     "insecure_channel",
     "moving_answers",
     "secure_channel",
+    "switch_policy",
 ]
 
 # Imported when first used: `lbdemo --help` needs neither gRPC nor asyncio.
@@ -67,6 +68,7 @@ _HOMES = {
     "insecure_channel": "lb_client.channel",
     "moving_answers": "lb_client.answers",
     "secure_channel": "lb_client.channel",
+    "switch_policy": "lb_client.channel",
 }
 
 

@@ -1,4 +1,7 @@
-"""The asyncio twins of the channels: a stock `grpc.aio.Channel` each, with the same arguments, lifetime and errors."""
+"""The asyncio twins of the channels: a stock `grpc.aio.Channel` each, with the same arguments, lifetime and errors.
+
+`switch_policy` is the same function for both: it never blocks.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from lb_client.channel import open_channel
+from lb_client.channel import open_channel, switch_policy
 from resolver.policy import Policy, RoundRobin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["insecure_channel", "secure_channel"]
+__all__ = ["insecure_channel", "secure_channel", "switch_policy"]
 
 
 def insecure_channel(

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
+    from resolver.claims import Lease
+
 Channel = TypeVar("Channel")
+
+# By the channel itself, which is a stock one and has no place for it.
+_LEASES: weakref.WeakKeyDictionary[Any, Lease] = weakref.WeakKeyDictionary()
 
 # A target of ours names a resolver, not a host: an http_proxy variable must not send it elsewhere.
 _DEFAULT_OPTIONS: tuple[tuple[str, Any], ...] = (("grpc.enable_http_proxy", 0),)
@@ -113,14 +118,15 @@ def open_channel(
 
     What the public functions here and in aio.py have in common; see them for the arguments and errors.
     """
-    if not isinstance(policy, Policy):
-        raise TypeError(f"policy must be one of lb_client.policy, such as RoundRobin(), not {policy!r}")
+    _expect_policy(policy)
     arguments = list(options or ())
     given = {key for key, _ in arguments}
     for key in given & _WITHOUT_EFFECT.keys():
         raise ValueError(f"{key}: {_WITHOUT_EFFECT[key]}")
     monitor = tuple((key, value) for key, value in arguments if key.startswith(_MONITOR_OPTIONS))
-    lease = runtime.lease(SourceSpec.of(target, health_check, credentials=credentials, options=monitor), policy, loop)
+    spec = SourceSpec.of(target, health_check, credentials=credentials, options=monitor)
+    # Channels of equal arguments share a service, and by it connections. What shares none has a service of its own.
+    lease = runtime.lease(spec, policy, loop, is_own=dict(arguments).get("grpc.use_local_subchannel_pool") == 1)
     life = _Life("1")
     arguments += [("lbdemo.life", life), *(option for option in _DEFAULT_OPTIONS if option[0] not in given)]
     try:
@@ -138,7 +144,41 @@ def open_channel(
         return life_reference() is None if channel is None else is_closed(channel)
 
     lease.is_over = is_over
+    _LEASES[channel] = lease
     return channel
+
+
+def switch_policy(channel: grpc.Channel | grpc.aio.Channel, policy: Policy, *, together: bool = False) -> None:
+    """Put another policy in force on a living channel of ours; returns at once.
+
+    It takes effect within milliseconds. No call is lost: each ends where it was picked. Connections are kept; further
+    ones are opened where the policy needs them, as RingHash does.
+
+    Channels opened with equal target, policy, health check and arguments are one to gRPC core: they share connections,
+    and so the policy. While there are others, the switch is refused unless they may change as well.
+
+    Args:
+        channel: What `insecure_channel` or `secure_channel` returned, here or in `lb_client.aio`; not one wrapped by
+            interceptors. From any thread.
+        policy: How calls spread from now on.
+        together: Whether the channels that share its connections change with it.
+
+    Raises:
+        TypeError: It is no channel of ours, or no policy.
+        ValueError: The channel is closed.
+        SharedPolicyError: Other channels share its policy, and `together` is not set. A channel opened with
+            `options=[("grpc.use_local_subchannel_pool", 1)]` shares neither.
+    """
+    _expect_policy(policy)
+    lease = _LEASES.get(channel)
+    if lease is None:
+        raise TypeError(f"switch_policy needs a channel as lb_client returned it, not {channel!r}")
+    runtime.switch(lease, policy, together=together)
+
+
+def _expect_policy(policy: object) -> None:
+    if not isinstance(policy, Policy):
+        raise TypeError(f"policy must be one of lb_client.policy, such as RoundRobin(), not {policy!r}")
 
 
 class _Life(str):

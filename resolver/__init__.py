@@ -6,7 +6,7 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from resolver.errors import BootstrapError, ControlPlaneError, ResolverError, TargetError
+from resolver.errors import BootstrapError, ControlPlaneError, ResolverError, SharedPolicyError, TargetError
 from resolver.model import Endpoint, Health, Snapshot
 from resolver.target import Target, is_known_scheme, known_schemes, register, unregister
 
@@ -19,6 +19,7 @@ __all__ = [
     "Endpoint",
     "Health",
     "ResolverError",
+    "SharedPolicyError",
     "Snapshot",
     "Target",
     "TargetError",

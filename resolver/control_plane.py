@@ -19,11 +19,12 @@ import grpc
 import grpc.aio
 
 from resolver.claims import Feed, Lease, SourceSpec, Subscription
-from resolver.errors import ControlPlaneError
+from resolver.errors import ControlPlaneError, SharedPolicyError
 from resolver.health import grpc_health_check
 from resolver.loop import ControlPlaneLoop
 from resolver.private_folder import PrivateFolder
 from resolver.probes import Pace
+from resolver.services import Services, unique
 from resolver.snapshots import SnapshotSource
 from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from resolver.model import Snapshot
     from resolver.policy import Policy
     from resolver.registry.base import WatcherFactory
+    from resolver.services import Service
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class ControlPlane:
         self.ads = AdsServer(self.store, stream_ended=self._review)
         self._pace = Pace()
         self._specs: dict[SourceSpec, str] = {}  # -> the source's key
-        self._services: dict[tuple[str, Policy], str] = {}  # (source key, policy) -> the service's key
+        self._services = Services()
         self._leases: set[Lease] = set()
         self._subscriptions: set[Subscription] = set()
         self._sources: dict[str, _Source] = {}  # by key; touched on the loop only
@@ -130,23 +132,47 @@ class ControlPlane:
         factory: WatcherFactory,
         policy: Policy,
         loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        is_own: bool = False,
     ) -> Lease:
         """Serve a target under a policy. With the lock held, from any thread but our own.
 
         `loop` is where the channel's calls are made, if it is one for asyncio: it is disturbed as little as can be.
+        `is_own` gives the lease a service that no other one shares.
         """
         if loop is not None:
             self._call(lambda: self._share_with(loop))
         source = self._source_key(spec)
-        service = self._services.get((source, policy))
+        service = None if is_own else self._services.find(source, policy)
         if service is None:
-            service = _unique(f"{policy.name}/{source}", set(self._services.values()))
-            self._services[source, policy] = service
+            service = self._services.add(source, policy, is_own=is_own)
+            key = service.key
             # The loop runs this before anything that a channel, opened later, can ask of it.
-            self._call(lambda: self._offer(spec, source, service, factory, policy))
-        lease = Lease(f"xds://{AUTHORITY}/{service}", service, self)
+            self._call(lambda: self._offer(spec, key, factory))
+        lease = Lease(f"xds://{AUTHORITY}/{service.key}", service.key, self)
         self._leases.add(lease)
         return lease
+
+    def switch(self, lease: Lease, policy: Policy, *, together: bool) -> None:
+        """Put another policy in force for the lease's channel. With the lock held, from any thread but our own.
+
+        Raises:
+            ValueError: The channel is closed.
+            SharedPolicyError: Other channels share the service, and are not to change `together` with it.
+        """
+        service = self._services.get(lease.service)
+        if service is None or lease.is_over():
+            raise ValueError("the channel is closed: there is no policy to switch")
+        others = [other for other in self._leases if other.service == lease.service and other is not lease]
+        sharing = sum(not other.is_over() for other in others)
+        if sharing and not together:
+            raise SharedPolicyError(
+                f"{sharing} other channel{'s' * (sharing > 1)} of this target, policy and arguments would change too: "
+                'switch them together=True, or open this one with options=[("grpc.use_local_subchannel_pool", 1)]'
+            )
+        if service.policy != policy:
+            service.policy = policy
+            self._call(lambda: self._put(service.key))
 
     def subscribe(
         self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]
@@ -181,7 +207,7 @@ class ControlPlane:
 
     def _source_key(self, spec: SourceSpec) -> str:
         if spec not in self._specs:
-            self._specs[spec] = _unique(_readable(spec.target), set(self._specs.values()))
+            self._specs[spec] = unique(_readable(spec.target), set(self._specs.values()))
         return self._specs[spec]
 
     # What follows runs on the loop.
@@ -238,13 +264,20 @@ class ControlPlane:
                 if put_back or self._hurry.is_set():
                     break
 
-    def _offer(self, spec: SourceSpec, source: str, service: str, factory: WatcherFactory, policy: Policy) -> None:
+    def _offer(self, spec: SourceSpec, key: str, factory: WatcherFactory) -> None:
+        if (service := self._put(key)) is not None:
+            self._ensure(spec, service.source, factory)
+
+    def _put(self, key: str) -> Service | None:
+        """Tell the streams of a service as it is now; None when it was let go of before its turn came."""
         with self._lock:
-            if service not in self._services.values():
-                return  # let go of before its turn came
-        self.store.put_service(service, source, policy)
-        self._ensure(spec, source, factory)
+            service = self._services.get(key)
+            if service is None:
+                return None
+            policy = service.policy
+        self.store.put_service(key, service.source, policy)
         self.ads.changed()
+        return service
 
     def _follow(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
         running = self._ensure(spec, subscription.source, factory)
@@ -287,11 +320,9 @@ class ControlPlane:
         with self._lock:
             self._leases = {lease for lease in self._leases if not lease.is_over()}
             self._subscriptions = {s for s in self._subscriptions if not s.closed}
-            used_services = {lease.service for lease in self._leases}
-            for service in set(self._services.values()) - used_services:
-                self.store.remove_service(service)
-            self._services = {key: service for key, service in self._services.items() if service in used_services}
-            used_sources = {source for source, _ in self._services} | {s.source for s in self._subscriptions}
+            for key in self._services.retain({lease.service for lease in self._leases}):
+                self.store.remove_service(key)
+            used_sources = self._services.sources | {s.source for s in self._subscriptions}
             self._specs = {spec: key for spec, key in self._specs.items() if key in used_sources}
             for key in self._sources.keys() - used_sources:
                 self._sources.pop(key).task.cancel()
@@ -318,11 +349,3 @@ def _readable(target: Target) -> str:
     if len(rest) > 200:
         rest = re.sub("%.?$", "", rest[:180]) + "..."  # not in the middle of an escape
     return f"{target.scheme}/{rest}"
-
-
-def _unique(wanted: str, taken: set[str]) -> str:
-    key, number = wanted, 1
-    while key in taken:
-        number += 1
-        key = f"{wanted}~{number}"
-    return key

@@ -2,6 +2,7 @@
 
     ResolverError
     ├── TargetError (also ValueError)   mend the target that was passed in
+    ├── SharedPolicyError (the same)    say that other channels may change too, or open one that shares nothing
     ├── BootstrapError                  mend the process: its xDS bootstrap cannot take ours
     └── ControlPlaneError               mend the machine: the private socket or its thread could not be had
 
@@ -17,6 +18,10 @@ class ResolverError(Exception):
 
 class TargetError(ResolverError, ValueError):
     """The target is malformed, or no resolver is registered for its scheme."""
+
+
+class SharedPolicyError(ResolverError, ValueError):
+    """A channel's policy is that of other channels too, and nobody said that they may change with it."""
 
 
 class BootstrapError(ResolverError):

@@ -34,10 +34,13 @@ _retired: ControlPlane | None = None  # the one before: its thread may still be 
 _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
 
 
-def lease(spec: SourceSpec, policy: Policy, loop: asyncio.AbstractEventLoop | None = None) -> Lease:
+def lease(
+    spec: SourceSpec, policy: Policy, loop: asyncio.AbstractEventLoop | None = None, *, is_own: bool = False
+) -> Lease:
     """Have a target served under a policy in this process; starts the control plane if there is none.
 
-    Blocks for a few milliseconds when it has to start one. `loop` is the one of a channel for asyncio.
+    Blocks for a few milliseconds when it has to start one. `loop` is the one of a channel for asyncio; `is_own` leaves
+    the service to this lease alone.
 
     Raises:
         TargetError: The target cannot be meant.
@@ -48,7 +51,18 @@ def lease(spec: SourceSpec, policy: Policy, loop: asyncio.AbstractEventLoop | No
     with _lock:
         plane = _running()
         _bootstrap.install(f"unix:{plane.socket_path}")
-        return plane.lease(spec, factory, policy, loop)
+        return plane.lease(spec, factory, policy, loop, is_own=is_own)
+
+
+def switch(lease: Lease, policy: Policy, *, together: bool) -> None:
+    """Put another policy in force for a lease's channel, within milliseconds.
+
+    Raises:
+        ValueError: The lease is over.
+        SharedPolicyError: Other channels share its service, and are not to change `together` with it.
+    """
+    with _lock:
+        lease.plane.switch(lease, policy, together=together)
 
 
 def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscription:

@@ -34,22 +34,22 @@ class ResourceStore:
         return self._resources.get(type_url, {}).keys()
 
     def put_service(self, key: str, source_key: str, policy: Policy) -> None:
-        """Offer a target under a policy: `xds://lbdemo/<key>`."""
+        """Offer a target under a policy: `xds://lbdemo/<key>`. Again with another policy, to those who have it too."""
         version = next_version()
         self._put(resources.listener(key, policy, version))
         self._put(resources.cluster(key, source_key, policy, version))
-        if isinstance(policy, RingHash):
-            self._hashing[key] = source_key
-            if source_key in self._snapshots:
-                self._put_ring(source_key, self._snapshots[source_key])
+        if not isinstance(policy, RingHash):
+            self._no_ring(key)
+            return
+        self._hashing[key] = source_key
+        if source_key in self._snapshots:
+            self._put_ring(source_key, self._snapshots[source_key])
 
     def remove_service(self, key: str) -> None:
         """Offer it no longer. No error if it was not there."""
         for type_url in (LISTENER, CLUSTER):
             self._resources[type_url].pop(resources.name(type_url, key), None)
-        source_key = self._hashing.pop(key, None)
-        if source_key is not None and source_key not in self._hashing.values():
-            self._resources[ENDPOINTS].pop(resources.ring_name(source_key), None)
+        self._no_ring(key)
 
     def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
         """The endpoints of a source, now."""
@@ -76,6 +76,11 @@ class ResourceStore:
             resources.ring_name(source_key),
         ):
             self._resources[ENDPOINTS].pop(resource_name, None)
+
+    def _no_ring(self, key: str) -> None:
+        source_key = self._hashing.pop(key, None)
+        if source_key is not None and source_key not in self._hashing.values():
+            self._resources[ENDPOINTS].pop(resources.ring_name(source_key), None)
 
     def _put_ring(self, source_key: str, snapshot: Snapshot) -> None:
         ring = resources.ring_assignment(resources.ring_name(source_key), snapshot)
