@@ -8,10 +8,11 @@ hide behind the calls it kept from being sent (coordinated omission).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 import grpc.aio
@@ -19,9 +20,9 @@ import grpc.aio
 from lb_client.records import CallRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from lb_client.records import CallRecorder
+    Labels = Iterator[tuple[int, tuple[tuple[str, str], ...] | None]]
 
 REPLICA_KEY = "lbdemo-replica"
 ADDRESS_KEY = "lbdemo-address"
@@ -78,6 +79,13 @@ class Run:
     stopped: bool = False
 
 
+class RecordTaker(Protocol):
+    """Whatever takes records: a CallRecorder."""
+
+    def add(self, record: CallRecord) -> None:
+        """One call that ended."""
+
+
 class CallDriver:
     """Sends one method's calls over a channel. One run each.
 
@@ -88,6 +96,7 @@ class CallDriver:
         recorder: Gets a record of each call.
         load: How many, how fast.
         metadata: Sent with each call.
+        labels: Each call's number and metadata, in place of `metadata`: an iterator that never ends.
 
     Attributes:
         first_answer: The first answer's bytes, None while there is none.
@@ -98,22 +107,23 @@ class CallDriver:
         channel: grpc.aio.Channel,
         method: str,
         request: bytes,
-        recorder: CallRecorder,
+        recorder: RecordTaker,
         load: Load,
         *,
         metadata: Sequence[tuple[str, str]] = (),
+        labels: Labels | None = None,
     ) -> None:
         self._invoke: Any = channel.unary_unary(method)
         self._request = request
         self._recorder = recorder
         self._load = load
-        self._metadata = tuple(metadata) or None
+        self._next_label = (labels or itertools.repeat((0, tuple(metadata) or None))).__next__
         self._left = load.count if load.count is not None else -1  # -1 never comes to 0
         self._end_s = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
         self._pacer: asyncio.Task[None] | None = None
         self._slot: asyncio.Future[None] | None = None
-        self._ended: list[tuple[float, float, Any]] = []
+        self._ended: list[tuple[float, float, int, Any]] = []
         self._late = 0
         self._unsent = 0
         self._abandoned = 0
@@ -168,20 +178,21 @@ class CallDriver:
         What stands here is paid for each call, and dear: the processor has done other things since the last one. So
         ended calls are only put aside, and looked at by the batch.
         """
-        clock, invoke, ended = time.monotonic, self._invoke, self._ended
-        request, metadata, deadline_s, end_s = self._request, self._metadata, self._load.deadline_s, self._end_s
+        clock, invoke, ended, next_label = time.monotonic, self._invoke, self._ended, self._next_label
+        request, deadline_s, end_s = self._request, self._load.deadline_s, self._end_s
         try:
             while self._left:
                 start_s = clock()
                 if start_s >= end_s:
                     return
                 self._left -= 1
+                number, metadata = next_label()
                 call = invoke(request, timeout=deadline_s, metadata=metadata)
                 try:
                     await call
-                    ended.append((start_s, clock(), call))
+                    ended.append((start_s, clock(), number, call))
                 except grpc.aio.AioRpcError as error:
-                    ended.append((start_s, clock(), error))
+                    ended.append((start_s, clock(), number, error))
                 if len(ended) >= _BATCH:
                     await self.flush()
         except asyncio.CancelledError:
@@ -213,12 +224,13 @@ class CallDriver:
             task.add_done_callback(self._paced_call_ended)
 
     async def _paced_call(self, due_s: float) -> None:
-        call = self._invoke(self._request, timeout=self._load.deadline_s, metadata=self._metadata)
+        number, metadata = self._next_label()
+        call = self._invoke(self._request, timeout=self._load.deadline_s, metadata=metadata)
         try:
             await call
-            self._ended.append((due_s, time.monotonic(), call))
+            self._ended.append((due_s, time.monotonic(), number, call))
         except grpc.aio.AioRpcError as error:
-            self._ended.append((due_s, time.monotonic(), error))
+            self._ended.append((due_s, time.monotonic(), number, error))
         except asyncio.CancelledError:
             self._abandoned += 1
         if len(self._ended) >= _BATCH:
@@ -233,25 +245,25 @@ class CallDriver:
         """Bring the recorder up to date with the calls that have ended."""
         batch = self._ended[:]
         self._ended.clear()
-        for start_s, end_s, call in batch:
+        for start_s, end_s, number, call in batch:
             if isinstance(call, grpc.aio.AioRpcError):
-                self._recorder.add(failed_call(call, start_s, end_s - start_s))
+                self._recorder.add(failed_call(call, start_s, end_s - start_s, number))
                 continue
             # The call has ended: neither of these suspends.
             trailing = await call.trailing_metadata()
             if self.first_answer is None:
                 self.first_answer = await call
-            self._recorder.add(_answered_call(trailing, start_s, end_s - start_s))
+            self._recorder.add(_answered_call(trailing, start_s, end_s - start_s, number))
 
 
-def _answered_call(trailing: Any, start_s: float, latency_s: float) -> CallRecord:
+def _answered_call(trailing: Any, start_s: float, latency_s: float, number: int) -> CallRecord:
     replica, address, attempts = (trailing.get(key) for key in (REPLICA_KEY, ADDRESS_KEY, ATTEMPTS_KEY))
-    return CallRecord(start_s, latency_s, "OK", "", replica or "", address or "", _number(attempts))
+    return CallRecord(start_s, latency_s, "OK", "", replica or "", address or "", _number(attempts), number)
 
 
-def failed_call(error: grpc.aio.AioRpcError, start_s: float, latency_s: float) -> CallRecord:
+def failed_call(error: grpc.aio.AioRpcError, start_s: float, latency_s: float, number: int = 0) -> CallRecord:
     """The record of a call that ended with another status than OK; a replica that answered so is named."""
-    record = _answered_call(error.trailing_metadata() or {}, start_s, latency_s)
+    record = _answered_call(error.trailing_metadata() or {}, start_s, latency_s, number)
     return record._replace(status=error.code().name, details=error.details() or "")
 
 

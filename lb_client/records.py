@@ -35,6 +35,7 @@ class CallRecord(NamedTuple):
         replica: Who answered, as its metadata says; "" when nobody did or it did not say.
         address: The answering replica's announced address, likewise.
         previous_attempts: How many attempts gRPC had made before the one that ended the call.
+        number: Its number among the named calls of a run; 0 for a call without a name.
     """
 
     start_s: float
@@ -44,6 +45,7 @@ class CallRecord(NamedTuple):
     replica: str = ""
     address: str = ""
     previous_attempts: int = 0
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -129,7 +131,7 @@ class CallRecorder:
 
     def add(self, record: CallRecord) -> None:
         """Count one call."""
-        start_s, latency_s, status, _, replica, address, previous_attempts = record
+        start_s, latency_s, status, _, replica, address, previous_attempts, _ = record
         key = (replica, address)
         self.calls += 1
         self.statuses[status] = self.statuses.get(status, 0) + 1
