@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from lb_client.driver import CallDriver, Load, Run
+from lb_client.history.history import history_of
+from lb_client.history.recording import NOBODY_TOLD, RunRecording, Told
 from lb_client.records import CallRecorder
 from lb_client.report import Question, Report, build_report
 from lb_client.verdict import PICK_FIRST
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from lb_client.channelz import ChannelView, Traffic
+    from lb_client.history.happenings import Happening
+    from lb_client.ledger.labels import CallLabels
     from lb_client.tracking import MembershipTracker
 
 
@@ -32,9 +37,12 @@ class Measurement:
         request: The serialized request.
         load: How many, how fast.
         metadata: Sent with each call.
+        labels: Names for the calls, with the same metadata, so that there is a ledger; None for none.
 
     Attributes:
         recorder: What was recorded so far; `flush` first.
+        recording: The same in slices of time, and by call where calls have names.
+        seen: What else was seen than members that come and go; to be added to while calls are made.
         tracker: As given.
         load: As given.
     """
@@ -50,6 +58,7 @@ class Measurement:
         request: bytes,
         load: Load,
         metadata: Sequence[tuple[str, str]] = (),
+        labels: CallLabels | None = None,
     ) -> None:
         self._channel = channel
         self._view = view
@@ -58,7 +67,9 @@ class Measurement:
         self.load = load
         self.tracker = tracker
         self.recorder = CallRecorder()
-        self._driver = CallDriver(channel, method, request, self.recorder, load, metadata=metadata)
+        self.recording = RunRecording(self.recorder, labels)
+        self.seen: list[Happening] = []
+        self._driver = CallDriver(channel, method, request, self.recording, load, metadata=metadata, labels=labels)
         self._warm_up: WarmUp | None = None
         self._run: Run | None = None
 
@@ -94,6 +105,7 @@ class Measurement:
             self._view.reset()
         self.tracker.begin(self.recorder.mark)
         following = asyncio.create_task(self.tracker.follow())
+        self.recording.traffic.begin_s = time.monotonic()
         try:
             self._run = await self._driver.run()
         finally:
@@ -115,8 +127,13 @@ class Measurement:
         """Cut off what is in flight; it is not counted."""
         self._driver.abort()
 
-    def report(self, answer: Any = None) -> Report:
-        """The report of the run; `answer` is the first answer, decoded, where somebody wants to see it."""
+    def report(self, answer: Any = None, told: Told = NOBODY_TOLD) -> Report:
+        """The report of the run.
+
+        Args:
+            answer: The first answer, decoded, where somebody wants to see it.
+            told: What the cluster and its replicas say of the run.
+        """
         if self._run is None or self._warm_up is None:
             raise RuntimeError("nothing was measured: warm_up() and run() go first")
         return build_report(
@@ -129,4 +146,5 @@ class Measurement:
             traffic=self.traffic(),
             bound=self.load.concurrency,
             answer=answer,
+            history=history_of(self._run, self.recording, self.tracker.events, told, seen=self.seen),
         )

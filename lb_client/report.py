@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lb_client.history import history_json
 from lb_client.membership import MemberState
 from lb_client.rows import NOBODY, Row, Rows, join_rows
 from lb_client.stats import LatencyHistogram, fairness, spread
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from lb_client.channelz import Traffic
     from lb_client.driver import Run
+    from lb_client.history.history import History
     from lb_client.membership import Event, Membership
     from lb_client.records import CallRecorder, Segment
     from lb_client.warmup import WarmUp
@@ -64,6 +66,7 @@ class Report:
         warm_up: How it ended.
         verdict: What to think of it.
         answer: The first answer, decoded, where the caller decoded it.
+        history: The run over time; None where nobody kept it.
     """
 
     question: Question
@@ -79,6 +82,7 @@ class Report:
     warm_up: WarmUp
     verdict: Verdict
     answer: Any = None
+    history: History | None = None
 
     @property
     def rate_per_s(self) -> float:
@@ -120,15 +124,7 @@ class Report:
                 "connected": list(self.warm_up.connected),
                 "missing": list(self.warm_up.missing),
             },
-            "events": [
-                {
-                    "at_s": round(event.at_s - self.run.begin_s, 3),
-                    "kind": event.kind,
-                    "id": event.member.id or None,
-                    "address": event.member.address,
-                }
-                for event in self.events
-            ],
+            **history_json.as_dict(self.history, self.events, self.run.begin_s),
             "failures": [{"status": s, "details": details, "count": number} for s, details, number in self.failures],
             "retried": self.retried,
             "late": self.run.late,
@@ -173,6 +169,7 @@ def build_report(
     traffic: Mapping[str, Traffic],
     bound: int,
     answer: Any = None,
+    history: History | None = None,
 ) -> Report:
     """Draw up the report of a run.
 
@@ -186,6 +183,7 @@ def build_report(
         traffic: By address, what channelz saw sent during the run; empty where there is no view.
         bound: How many calls of an open loop may be in flight.
         answer: The first answer, decoded; None where nobody wants to see it.
+        history: The run over time.
     """
     ever_ready = {(member.address, member.id): member for look in looks for member in look.ready}
     rows = join_rows(recorder.backends, traffic, ever_ready.values())
@@ -226,6 +224,7 @@ def build_report(
         warm_up=warm_up,
         verdict=judge(facts),
         answer=answer,
+        history=history,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lb_client.membership import natural_key
 from lb_client.stats import LatencyHistogram
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class Traffic:
     def slices(self) -> int:
         """How many there are."""
         return len(self.latency)
+
+    def ordered(self) -> list[tuple[Key, list[int]]]:
+        """The rows of `calls`: r2 before r10, what has no name last."""
+        return sorted(self.calls.items(), key=lambda item: natural_key(*item[0]))
 
     def total(self) -> list[int]:
         """All calls in each slice."""

@@ -1,0 +1,77 @@
+"""The history of a finished run: traffic, events and ledger, put together from all that was recorded and told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lb_client.history.happenings import Happening, noticed, one_axis
+from lb_client.history.impact import fallen_with, sent_to, with_impact
+from lb_client.ledger.journals import Journals
+from lb_client.ledger.reconcile import Ledger, reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lb_client.driver import Run
+    from lb_client.history.recording import RunRecording, Told
+    from lb_client.history.traffic import Traffic
+    from lb_client.membership import Event
+
+LEAD_S = 1.0
+"""Events of the cluster so shortly before the first call belong to the run: their effect may."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A run over time.
+
+    Attributes:
+        begin_s: When it began (`time.monotonic`).
+        elapsed_s: How long it took.
+        traffic: In slices from its beginning.
+        happenings: In the order of time.
+        ledger: None where none was asked for.
+    """
+
+    begin_s: float
+    elapsed_s: float
+    traffic: Traffic
+    happenings: tuple[Happening, ...]
+    ledger: Ledger | None = None
+
+
+def history_of(
+    run: Run, recording: RunRecording, events: Iterable[Event], told: Told, *, seen: Sequence[Happening] = ()
+) -> History:
+    """Put it together.
+
+    Args:
+        run: How the run ended.
+        recording: What was recorded of it.
+        events: What became of the members, as the client saw it.
+        told: What the cluster says.
+        seen: What else the client saw.
+    """
+    end_s = run.begin_s + run.elapsed_s
+    mine = [*(noticed(event) for event in events), *seen]
+    theirs = [event for event in told.events if run.begin_s - LEAD_S <= event.at_s <= end_s]
+    happenings = one_axis(mine, theirs)
+    ledger = None
+    if recording.book is not None and recording.labels is not None:
+        book, sent = recording.book, recording.labels.used
+        journals = told.journals or Journals(missing="these servers keep no journal that this client can ask for")
+        deaths = [(event.at_s, event.replica) for event in theirs if event.kind == "died"]
+        _date_deaths(journals, deaths)
+        ledger, trail, fates = reconcile(recording.labels.run, book, sent, journals, deaths=deaths)
+        happenings = with_impact(happenings, sent_to(book, trail, fates, sent), fallen_with(book, journals, fates))
+    return History(run.begin_s, run.elapsed_s, recording.traffic.traffic(end_s), happenings, ledger)
+
+
+def _date_deaths(journals: Journals, deaths: Sequence[tuple[float, str]]) -> None:
+    """Give each process of a replica that died the first death after its last attempt."""
+    for process in journals.processes:
+        last_s = process.begins[-1] if len(process) else 0.0
+        dates = [at_s for at_s, replica in deaths if replica == process.replica and at_s >= last_s]
+        if process.ended_s is None and process.alive is not True and dates:
+            process.ended_s = min(dates)

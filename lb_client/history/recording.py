@@ -1,0 +1,58 @@
+"""What records a run: sums, slices of time and, where a ledger is asked for, every call. One door for the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lb_client.history.traffic import TrafficRecorder
+from lb_client.ledger.book import CallBook
+
+if TYPE_CHECKING:
+    from lb_client.history.happenings import Happening
+    from lb_client.ledger.journals import Journals
+    from lb_client.ledger.labels import CallLabels
+    from lb_client.records import CallRecord, CallRecorder
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What others say of a run.
+
+    Attributes:
+        events: The cluster's.
+        journals: The replicas'; None where there is no cluster to ask.
+    """
+
+    events: tuple[Happening, ...] = ()
+    journals: Journals | None = None
+
+
+NOBODY_TOLD = Told()
+
+
+class RunRecording:
+    """Takes each record and hands it on.
+
+    Args:
+        recorder: Of the sums.
+        labels: The calls' names; None without a ledger.
+
+    Attributes:
+        traffic: The slices.
+        book: Every named call; None without a ledger.
+        labels: As given.
+    """
+
+    def __init__(self, recorder: CallRecorder, labels: CallLabels | None = None) -> None:
+        self._recorder = recorder
+        self.traffic = TrafficRecorder()
+        self.labels = labels
+        self.book = None if labels is None else CallBook()
+
+    def add(self, record: CallRecord) -> None:
+        """One call that ended."""
+        self._recorder.add(record)
+        self.traffic.add(record)
+        if self.book is not None:
+            self.book.add(record)
