@@ -72,6 +72,7 @@ INTERRUPTED = 130
     "--warm-up-timeout", type=Duration(), default="5s", show_default=True, help="The longest to wait for connections."
 )
 @click.option("--watch", is_flag=True, help="Show the spread while the calls are made.")
+@click.option("--ledger", is_flag=True, help="Account for every call: the replicas write down what reaches them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
@@ -114,6 +115,7 @@ def _plan(
     metadata: tuple[tuple[str, str], ...],
     warm_up_timeout: float,
     watch: bool,
+    ledger: bool,
 ) -> Plan:
     """The options as a plan.
 
@@ -161,6 +163,7 @@ def _plan(
         "target": target,
         "cluster": None if target is not None else cluster,
         "warm_up_timeout_s": warm_up_timeout,
+        "ledger": ledger,
     }
     return Plan(
         target=whom,
@@ -175,6 +178,7 @@ def _plan(
         metadata=metadata,
         warm_up_timeout_s=warm_up_timeout,
         watch=watch,
+        ledger=ledger,
         requested=requested,
     )
 

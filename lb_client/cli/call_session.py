@@ -17,6 +17,7 @@ from lb_client.cli.session import Interruptible, Warnings, expect_room, run_sess
 if TYPE_CHECKING:
     from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
+    from lb_client.history.recording import Told
     from lb_client.measurement import Measurement
     from lb_client.report import Question, Report
 
@@ -38,6 +39,7 @@ class Plan:
         metadata: Sent with each call.
         warm_up_timeout_s: The longest that warm-up may take.
         watch: Whether to show the spread live.
+        ledger: Whether to account for every call.
         requested: Every input, for the report to repeat.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     metadata: tuple[tuple[str, str], ...]
     warm_up_timeout_s: float
     watch: bool
+    ledger: bool
     requested: dict[str, Any]
 
 
@@ -126,6 +129,11 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
         prepared = await look_up(
             target.channel, plan.method, plan.data, metadata=plan.metadata, timeout_s=plan.warm_up_timeout_s
         )
+    labels = None
+    if plan.ledger:
+        from lb_client.ledger.labels import CallLabels  # noqa: PLC0415 -- only who asks for it pays
+
+        labels = CallLabels(plan.metadata)
     measurement = Measurement(
         target.channel,
         view=target.view,
@@ -135,6 +143,7 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
         request=prepared.request,
         load=plan.load,
         metadata=plan.metadata,
+        labels=labels,
     )
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:
@@ -152,7 +161,7 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
     if prepared.path == f"/{GREETER}" and recorder.calls and recorder.statuses.get("UNIMPLEMENTED") == recorder.calls:
         what = await advice(target.channel, metadata=plan.metadata)
         raise Failure(f"{plan.target} does not serve {GREETER}" + (f": {what}" if what else ""))
-    return measurement.report(answer)
+    return measurement.report(answer, await _told(plan, measurement))
 
 
 async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
@@ -165,6 +174,19 @@ async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
     finally:
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _told(plan: Plan, measurement: Measurement) -> Told:
+    """What the cluster says of the run, where there is more to tell than that all went well."""
+    from lb_client.cli.call_witnesses import ask_cluster, cluster_behind, nobody_to_ask  # noqa: PLC0415 -- as above
+    from lb_client.history.recording import NOBODY_TOLD  # noqa: PLC0415 -- the same
+
+    labels = measurement.recording.labels
+    if labels is None and not measurement.recorder.failed and not measurement.tracker.events:
+        return NOBODY_TOLD
+    run = None if labels is None else labels.run
+    folder = cluster_behind(plan.target, plan.cluster)
+    return nobody_to_ask(run) if folder is None else await ask_cluster(folder, run)
 
 
 async def _expect_endpoints(plan: Plan, target: OpenTarget) -> None:
