@@ -15,7 +15,9 @@ import grpc.aio
 
 from backends.identity import Counters, Identity, identified
 from backends.journal import CALL_KEY, RUN_KEY, journaled
+from backends.load import LoadMeter
 from backends.sync_servicers import Threads, asynchronous
+from protos.orca import LOAD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PREVIOUS_ATTEMPTS = "grpc-previous-rpc-attempts"
-_MARKS = frozenset({_PREVIOUS_ATTEMPTS, RUN_KEY})
+_MARKS = frozenset({_PREVIOUS_ATTEMPTS, RUN_KEY, LOAD_KEY})
 _MAKE = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
@@ -44,6 +46,7 @@ class Dispatch(grpc.GenericRpcHandler):
         identity: On every answer; may be set until the server starts.
         counters: Calls to the replica's main services; the lab's own (health, reflection, …) count nowhere.
         threads: Where synchronous servicers run.
+        load: What is reported with each answer of the replica's load.
         journal: Where calls are written down that ask for it; None for nowhere.
     """
 
@@ -51,6 +54,7 @@ class Dispatch(grpc.GenericRpcHandler):
         self.identity = identity
         self.journal = journal
         self.counters = Counters()
+        self.load = LoadMeter(self.counters)
         self.threads = Threads()
         self._uncounted = Counters()
         self._handlers: dict[str, Handler] = {}
@@ -77,6 +81,7 @@ class Dispatch(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
         """The handler for a call; never None, since "no such method" carries the identity too."""
         path = handler_call_details.method
+        self.identity.load = self.load.metadata()
         handler = self._handlers.get(path) or self._late(path, handler_call_details)
         for key, _ in handler_call_details.invocation_metadata:
             if key in _MARKS:
@@ -84,11 +89,14 @@ class Dispatch(grpc.GenericRpcHandler):
         return handler
 
     def _marked(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
-        """The handler for a call that was tried before, or is to be written down."""
+        """The handler for a call that was tried before, is to be written down, or asks for the load."""
         marks = {str(key): str(value) for key, value in details.invocation_metadata}
         attempts, run = marks.get(_PREVIOUS_ATTEMPTS, ""), marks.get(RUN_KEY)
-        if attempts and details.method in self._wrap:
-            handler = self._wrap[details.method](self.identity.after_attempts(attempts))
+        identity = self.identity.after_attempts(attempts) if attempts else self.identity
+        if LOAD_KEY in marks:
+            identity = identity.with_load(self.load.load.as_text())
+        if identity is not self.identity and details.method in self._wrap:
+            handler = self._wrap[details.method](identity)
         if run is None or self.journal is None:
             return handler
         entry = self.journal.begin(run, marks.get(CALL_KEY, ""), attempts)

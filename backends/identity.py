@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 import grpc.aio
 
+from protos.orca import LOAD_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -30,12 +32,18 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Identity:
-    """Who answers, as metadata. Mutable because handlers are wrapped before the port is known."""
+    """Who answers, as metadata. Mutable because handlers are wrapped before the port is known.
 
-    __slots__ = ("metadata",)
+    Attributes:
+        metadata: For a stream's initial metadata.
+        load: What trailing metadata holds beside it.
+    """
 
-    def __init__(self, metadata: Metadata = ()) -> None:
+    __slots__ = ("load", "metadata")
+
+    def __init__(self, metadata: Metadata = (), load: Metadata = ()) -> None:
         self.metadata = metadata
+        self.load = load
 
     @classmethod
     def of(cls, id: str, address: str) -> Identity:
@@ -44,7 +52,11 @@ class Identity:
 
     def after_attempts(self, attempts: str) -> Identity:
         """The same, for a call that was tried `attempts` times before (gRFC A6's grpc-previous-rpc-attempts)."""
-        return Identity((*self.metadata, (ATTEMPTS_KEY, attempts)))
+        return Identity((*self.metadata, (ATTEMPTS_KEY, attempts)), self.load)
+
+    def with_load(self, text: str) -> Identity:
+        """The same, for a caller who wants to read the load."""
+        return Identity(self.metadata, (*self.load, (LOAD_KEY, text)))
 
 
 class Counters:
@@ -52,6 +64,7 @@ class Counters:
 
     Attributes:
         calls: Calls so far, streams among them.
+        failed: Calls so far whose servicer ended with an error, its own word or an exception.
         in_flight: Calls whose servicer is at work. Down again before the client sees its answer.
         unsent: Calls whose answer is not on its way yet: a large one to a slow reader takes its time.
         streams: Calls with a stream of requests, of responses, or of both, so far.
@@ -60,10 +73,11 @@ class Counters:
         sent: Messages that went out on streams.
     """
 
-    __slots__ = ("_waiting", "calls", "in_flight", "open_streams", "received", "sent", "streams", "unsent")
+    __slots__ = ("_waiting", "calls", "failed", "in_flight", "open_streams", "received", "sent", "streams", "unsent")
 
     def __init__(self) -> None:
         self.calls = 0
+        self.failed = 0
         self.in_flight = 0
         self.unsent = 0
         self.streams = 0
@@ -97,15 +111,16 @@ class IdentifiedContext:
     The servicer's own metadata is never lost, and `trailing_metadata()` gives back to it what it set.
     """
 
-    __slots__ = ("_context", "_identity", "_initial_due", "_own_trailing")
+    __slots__ = ("_context", "_initial", "_initial_due", "_own_trailing", "_trailing")
 
-    def __init__(self, context: Any, identity: Metadata, *, initial_due: bool) -> None:
+    def __init__(self, context: Any, identity: Identity, *, initial_due: bool) -> None:
         self._context = context
-        self._identity = identity
+        self._initial = identity.metadata
+        self._trailing = (*identity.metadata, *identity.load)
         self._initial_due = initial_due
         self._own_trailing: Metadata = ()
         # Set before the servicer runs, so that it also goes out with an exception or an abort.
-        context.set_trailing_metadata(identity)
+        context.set_trailing_metadata(self._trailing)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -114,7 +129,7 @@ class IdentifiedContext:
         """As gRPC's; raises TypeError for what is no metadata."""
         self._context.set_trailing_metadata(trailing_metadata)  # which checks it
         self._own_trailing = tuple(trailing_metadata)
-        self._context.set_trailing_metadata((*self._own_trailing, *self._identity))
+        self._context.set_trailing_metadata((*self._own_trailing, *self._trailing))
 
     def trailing_metadata(self) -> Metadata:
         """What the servicer set."""
@@ -125,13 +140,13 @@ class IdentifiedContext:
         metadata = tuple(initial_metadata)
         if self._initial_due:
             self._initial_due = False
-            metadata += self._identity
+            metadata += self._initial
         await self._context.send_initial_metadata(metadata)
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
         """As gRPC's: never returns."""
         own = tuple(trailing_metadata) or self._own_trailing
-        await self._context.abort(code, details, (*own, *self._identity))
+        await self._context.abort(code, details, (*own, *self._trailing))
 
     async def abort_with_status(self, status: grpc.Status) -> None:
         """As gRPC's: never returns."""
@@ -143,7 +158,7 @@ class StreamContext(IdentifiedContext):
 
     __slots__ = ("_counters",)
 
-    def __init__(self, context: Any, identity: Metadata, counters: Counters, *, initial_due: bool) -> None:
+    def __init__(self, context: Any, identity: Identity, counters: Counters, *, initial_due: bool) -> None:
         super().__init__(context, identity, initial_due=initial_due)
         self._counters = counters
 
@@ -220,7 +235,10 @@ def identified(
     async def answer(request: Any, context: Any) -> Any:
         counters.begin(context)
         try:
-            return await behavior(request, IdentifiedContext(context, identity.metadata, initial_due=False))
+            return await behavior(request, IdentifiedContext(context, identity, initial_due=False))
+        except Exception:
+            counters.failed += 1
+            raise
         finally:
             counters.in_flight -= 1
 
@@ -243,7 +261,7 @@ def _streaming(
         counters.streams += 1
         counters.open_streams += 1
         try:
-            wrapped = StreamContext(context, identity.metadata, counters, initial_due=responses)
+            wrapped = StreamContext(context, identity, counters, initial_due=responses)
             if requests:
                 request = Requests(wrapped)
             else:
@@ -259,6 +277,9 @@ def _streaming(
             async with aclosing(behavior(request, wrapped)) as messages:
                 async for message in messages:
                     await wrapped.write(message)
+        except Exception:
+            counters.failed += 1
+            raise
         finally:
             counters.open_streams -= 1
             counters.in_flight -= 1

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import grpc.aio
@@ -153,6 +153,10 @@ class Replica:
         rebalance = grpc.unary_unary_rpc_method_handler(
             self._rebalance, cluster_pb2.RebalanceRequest.FromString, cluster_pb2.RebalanceReply.SerializeToString
         )
+        set_load = grpc.unary_unary_rpc_method_handler(
+            self._set_load, cluster_pb2.SetLoadRequest.FromString, cluster_pb2.ReplicaStats.SerializeToString
+        )
+        self._dispatch.add(STATS, {"SetLoad": set_load})
         self._dispatch.add(STATS, {"GetStats": stats, "Rebalance": rebalance})
         introspection.add(self._dispatch, self._described)
 
@@ -175,6 +179,13 @@ class Replica:
             messages_received=counters.received,
             messages_sent=counters.sent,
         )
+
+    async def _set_load(self, request: Any, context: Any) -> cluster_pb2.ReplicaStats:
+        try:
+            self._dispatch.load.tell(request.utilization if request.HasField("utilization") else None)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return await self._stats(request, context)
 
     async def _rebalance(self, _request: object, _context: object) -> cluster_pb2.RebalanceReply:
         return cluster_pb2.RebalanceReply(asked=self.rebalance())
