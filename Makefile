@@ -42,8 +42,9 @@ setup: .venv/run.stamp ## Only make the virtual environment: then .venv/bin/lbde
 # ---- to check it
 
 .PHONY: test
-test: lint types proto-check ## Every check: format, lint, types, code, tests, the docs' commands (JOBS=2: in less time).
-	@$(PY) -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadfile)
+test: lint types proto-check ## Every check: format, lint, types, code, tests, the docs' commands (JOBS=1: one at a time).
+	@$(PY) -m pytest --dist worksteal --numprocesses \
+	  $(or $(JOBS),$$($(PY) -c 'import os; print(min(4, len(os.sched_getaffinity(0))))'))
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Format and lint rules.

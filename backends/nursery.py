@@ -19,6 +19,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ PRELOAD = (
     "concurrent.futures.thread",
     "setproctitle",
     "typing_extensions",
+    *(("uvloop",) if sys.platform == "linux" else ()),
     "backends.address",
     "backends.announce",
     "backends.load_service",

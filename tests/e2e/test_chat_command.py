@@ -348,7 +348,9 @@ def at_terminal(*args: str) -> Iterator[AtTerminal]:
 def test_a_conversation_at_a_terminal(end: str) -> None:
     chat("--room", "kitchen", "--name", "zoe", stdin="from before\n")
     with member("bob") as bob, at_terminal("--room", "kitchen", "--name", "ann") as ann:
-        ann.shows(r"\d\d:\d\d zoe: from before\n\* you are ann in kitchen, on r\d, with bob\n")
+        ann.shows(r"\d\d:\d\d zoe: from before\n")
+        # On a busy machine she may come before all replicas are known to be well, to another than his, and then move.
+        ann.shows(r"\* (you are ann in kitchen, on r\d, with bob|bob has joined)\n")
         ann.shows("ann>")
         ann.type("hello bob\r")
         bob.hears("ann: hello bob")

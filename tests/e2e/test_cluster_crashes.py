@@ -104,13 +104,13 @@ def test_scale_right_after_a_death_waits_and_says_that_one_was_missing() -> None
         first = status()["replicas"][0]
         assert (first["phase"], first["restarts"]) == ("RUNNING", deaths)
 
-    # The fourth death in a row is followed by a break of 0.8 s: longer than a command takes to ask.
-    for deaths in range(4):
+    # The fifth death in a row is followed by a break of 1.6 s: longer than a command takes to ask.
+    for deaths in range(5):
         eventually(partial(is_back_after, deaths), within_s=10)
         os.kill(status()["replicas"][0]["pid"], signal.SIGKILL)
     ran = lbdemo("scale", "2", ok=True)
     assert re.fullmatch(r"2 replicas serve after \d\.\d\d s \(1 of 2 before\)\n", ran.out)
-    is_back_after(4)
+    is_back_after(5)
     assert lbdemo("scale", "2", ok=True).out == "2 replicas serve already: nothing to do\n"
 
 
@@ -145,7 +145,7 @@ def test_silent_replica_is_told_and_delays_nobody(cluster: dict[str, Any]) -> No
     try:
         began = time.monotonic()
         assert [r["health"] for r in status()["replicas"]] == ["UNREACHABLE", "SERVING"]
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # not for as long as it is silent
     finally:
         os.kill(silent, signal.SIGCONT)
 
