@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from resolver.model import Endpoint
 
@@ -47,10 +47,12 @@ class Split:
     Attributes:
         parts: The one without a key first, then by key.
         by_version: For each version that calls can ask for, the part that they go to.
+        versions: All that are in one of the parts, sorted.
     """
 
     parts: tuple[Part, ...]
     by_version: tuple[tuple[str, str], ...] = ()
+    versions: tuple[str, ...] = ()
 
     def part(self, key: str) -> Part:
         """The part of a key."""
@@ -62,17 +64,22 @@ class Split:
         return None if key is None else self.part(key)
 
 
-def split(endpoints: Iterable[Endpoint]) -> Split:
+def split(endpoints: Iterable[Endpoint], known: Collection[str] | None = None) -> Split:
     """The parts of a target's endpoints, by their versions and shares.
 
     A version's share is what its endpoints say; where they disagree, the least. What is left goes to all other
     endpoints alike. A part of which no endpoint takes calls leaves its share to the others, and where none has a share
     that could be used, whoever is there gets the calls. Calls that ask for a version go to it and to nobody else.
+
+    Args:
+        endpoints: All of them, sorted.
+        known: The versions that were there before. Another one is there once one of its endpoints takes calls: a call
+            that asks for it should not fail because it is about to come. None: all are.
     """
     found = tuple(endpoints)
-    versions = sorted({endpoint.version for endpoint in found})
+    versions = sorted({e.version for e in found if known is None or e.version in known or e.health.takes_calls})
     if len(versions) < 2:
-        return Split((Part("", TOTAL, found),))
+        return Split((Part("", TOTAL, _of(found, versions) if versions else found),), versions=tuple(versions))
     shares: dict[str, float] = {}
     for endpoint in found:
         if endpoint.share is not None and endpoint.version:
@@ -88,7 +95,7 @@ def split(endpoints: Iterable[Endpoint]) -> Split:
             parts.append(Part(version, 0, _of(found, [version])))
         if version:
             by_version.append((version, "" if others == [version] else version))
-    return Split(_usable(parts), tuple(by_version))
+    return Split(_usable(parts), tuple(by_version), tuple(versions))
 
 
 def priorities(endpoints: Iterable[Endpoint], zone: str) -> tuple[tuple[Endpoint, ...], ...]:

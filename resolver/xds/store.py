@@ -43,6 +43,7 @@ class ResourceStore:
     def __init__(self) -> None:
         self._resources: dict[str, dict[str, Resource]] = {LISTENER: {}, CLUSTER: {}, ENDPOINTS: {}}
         self._snapshots: dict[str, Snapshot] = {}
+        self._splits: dict[str, Split] = {}  # of the snapshots
         self._services: dict[str, _Service] = {}
         self._plain: set[str] = set()
         self._assignments: dict[str, set[str]] = {}  # the names of all that were made of a source
@@ -63,7 +64,7 @@ class ResourceStore:
         if before is not None:
             service.parts = before.parts
         snapshot = self._snapshots.get(source_key)
-        found = ONE_PART if snapshot is None else split(snapshot.endpoints)
+        found = ONE_PART if snapshot is None else self._splits[source_key]
         service.parts.update(part.key for part in found.parts)
         version = next_version()
         for part in service.parts:
@@ -86,7 +87,8 @@ class ResourceStore:
     def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
         """The endpoints of a source, now."""
         self._snapshots[source_key] = snapshot
-        found = split(snapshot.endpoints)
+        before = self._splits.get(source_key)
+        found = self._splits[source_key] = split(snapshot.endpoints, None if before is None else before.versions)
         services = {key: service for key, service in self._services.items() if service.source_key == source_key}
         self._put_views(source_key, services.values(), found, snapshot.version)
         if source_key in self._plain:
@@ -113,6 +115,7 @@ class ResourceStore:
     def remove_source(self, source_key: str) -> None:
         """Forget a source's endpoints. No error if there were none."""
         self._snapshots.pop(source_key, None)
+        self._splits.pop(source_key, None)
         self._plain.discard(source_key)
         self._drop(source_key, keep=())
         self._assignments.pop(source_key, None)
