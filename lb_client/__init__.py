@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RetryBudget,
         RingHash,
         RoundRobin,
+        StaticWeights,
         SuccessRate,
         WeightedRoundRobin,
     )
@@ -41,6 +42,7 @@ __all__ = [
     "RetryBudget",
     "RingHash",
     "RoundRobin",
+    "StaticWeights",
     "StreamLostError",
     "SuccessRate",
     "WeightedRoundRobin",
@@ -62,6 +64,7 @@ _HOMES = {
     "RetryBudget": "lb_client.policy",
     "RingHash": "lb_client.policy",
     "RoundRobin": "lb_client.policy",
+    "StaticWeights": "lb_client.policy",
     "StreamLostError": "lb_client.streams",
     "SuccessRate": "lb_client.policy",
     "WeightedRoundRobin": "lb_client.policy",

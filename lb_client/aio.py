@@ -24,6 +24,7 @@ def insecure_channel(
     target: str,
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
+    zone: str = "",
     health_check: bool | str = True,
     options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
@@ -38,6 +39,7 @@ def insecure_channel(
         _is_closed,
         target,
         policy=policy,
+        zone=zone,
         health_check=health_check,
         options=options,
         loop=_running_loop(),
@@ -49,6 +51,7 @@ def secure_channel(
     credentials: grpc.ChannelCredentials,
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
+    zone: str = "",
     health_check: bool | str = True,
     options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
@@ -60,6 +63,7 @@ def secure_channel(
         _is_closed,
         target,
         policy=policy,
+        zone=zone,
         health_check=health_check,
         options=options,
         credentials=credentials,

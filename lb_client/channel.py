@@ -39,6 +39,7 @@ def insecure_channel(
     target: str,
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
+    zone: str = "",
     health_check: bool | str = True,
     options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
@@ -52,6 +53,8 @@ def insecure_channel(
     Args:
         target: `dir:///folder`, `static:ip:port,ip:port`, or any scheme registered with `resolver.register`.
         policy: How calls spread over the endpoints.
+        zone: Only endpoints of this zone get calls while one of them can take some; then all others do, until one can
+            again. Whose records name no such zone prefers nobody.
         health_check: True follows `grpc.health.v1` for the server as a whole, a name for that service; False takes
             every endpoint as the registry tells it. An endpoint without a health service counts as healthy.
         options: Channel arguments as `grpc.insecure_channel` takes them; those for keepalive and for the name in a
@@ -73,6 +76,7 @@ def insecure_channel(
         _is_closed,
         target,
         policy=policy,
+        zone=zone,
         health_check=health_check,
         options=options,
     )
@@ -83,6 +87,7 @@ def secure_channel(
     credentials: grpc.ChannelCredentials,
     *,
     policy: Policy = RoundRobin(),  # noqa: B008 -- an immutable value
+    zone: str = "",
     health_check: bool | str = True,
     options: Sequence[tuple[str, Any]] | None = None,
     compression: grpc.Compression | None = None,
@@ -97,6 +102,7 @@ def secure_channel(
         _is_closed,
         target,
         policy=policy,
+        zone=zone,
         health_check=health_check,
         options=options,
         credentials=credentials,
@@ -109,6 +115,7 @@ def open_channel(
     target: str,
     *,
     policy: Policy,
+    zone: str,
     health_check: bool | str,
     options: Sequence[tuple[str, Any]] | None,
     credentials: grpc.ChannelCredentials | None = None,
@@ -126,7 +133,8 @@ def open_channel(
     monitor = tuple((key, value) for key, value in arguments if key.startswith(_MONITOR_OPTIONS))
     spec = SourceSpec.of(target, health_check, credentials=credentials, options=monitor)
     # Channels of equal arguments share a service, and by it connections. What shares none has a service of its own.
-    lease = runtime.lease(spec, policy, loop, is_own=dict(arguments).get("grpc.use_local_subchannel_pool") == 1)
+    is_own = dict(arguments).get("grpc.use_local_subchannel_pool") == 1
+    lease = runtime.lease(spec, policy, loop, is_own=is_own, zone=zone)
     life = _Life("1")
     arguments += [("lbdemo.life", life), *(option for option in _DEFAULT_OPTIONS if option[0] not in given)]
     try:

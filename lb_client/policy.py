@@ -1,7 +1,7 @@
 """Load-balancing policies as data, for the `policy` of a channel."""
 
 from resolver.outlier_detection import FailurePercentage, OutlierDetection, SuccessRate
-from resolver.policy import PickFirst, Policy, RingHash, RoundRobin, WeightedRoundRobin
+from resolver.policy import PickFirst, Policy, RingHash, RoundRobin, StaticWeights, WeightedRoundRobin
 from resolver.retry import Retry, RetryBudget
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "RetryBudget",
     "RingHash",
     "RoundRobin",
+    "StaticWeights",
     "SuccessRate",
     "WeightedRoundRobin",
 ]

@@ -134,18 +134,19 @@ class ControlPlane:
         loop: asyncio.AbstractEventLoop | None = None,
         *,
         is_own: bool = False,
+        zone: str = "",
     ) -> Lease:
         """Serve a target under a policy. With the lock held, from any thread but our own.
 
         `loop` is where the channel's calls are made, if it is one for asyncio: it is disturbed as little as can be.
-        `is_own` gives the lease a service that no other one shares.
+        `is_own` gives the lease a service that no other one shares, `zone` names the endpoints that come first.
         """
         if loop is not None:
             self._call(lambda: self._share_with(loop))
         source = self._source_key(spec)
-        service = None if is_own else self._services.find(source, policy)
+        service = None if is_own else self._services.find(source, policy, zone)
         if service is None:
-            service = self._services.add(source, policy, is_own=is_own)
+            service = self._services.add(source, policy, is_own=is_own, zone=zone)
             key = service.key
             # The loop runs this before anything that a channel, opened later, can ask of it.
             self._call(lambda: self._offer(spec, key, factory))
@@ -275,7 +276,7 @@ class ControlPlane:
             if service is None:
                 return None
             policy = service.policy
-        self.store.put_service(key, service.source, policy)
+        self.store.put_service(key, service.source, policy, service.zone)
         self.ads.changed()
         return service
 

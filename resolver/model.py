@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 # xDS adds weights up in 32 bits.
 MAX_WEIGHT = 0xFFFF
 
+_PERCENT = re.compile(r"\d{1,3}(\.\d{0,9})?", re.ASCII)
 _ADDRESS = re.compile(r"(\[(?P<ipv6>[^\[\]]*:[^\[\]]*)\]|(?P<other>[^\[\]:]*)):(?P<port>[0-9]{1,9})")
+
+
+def percent(text: str) -> float | None:
+    """The percentage that a text is, 0 to 100; None when it is none."""
+    if not _PERCENT.fullmatch(text):
+        return None
+    value = float(text)
+    return value if value <= 100 else None
 
 
 class Health(enum.Enum):
@@ -54,9 +63,9 @@ class Endpoint:
             because core refuses a set in which one address stands twice.
         port: 1 to 65535.
         id: Name of the replica behind it, "" where the registry does not tell.
-        weight: Relative share, 1 to 65535. round_robin ignores it.
+        weight: Relative share, 1 to 65535. static_weights and ring_hash keep to it, round_robin ignores it.
         zone: Locality name, "" where the registry does not tell.
-        metadata: Further strings of the record as sorted pairs (`version`, …).
+        metadata: Further strings of the record as sorted pairs; `version` and `share` have a meaning (arrangement.py).
         health: UNKNOWN until a health monitor has joined its word.
 
     Raises:
@@ -100,6 +109,17 @@ class Endpoint:
     def address(self) -> str:
         """`host:port`, with brackets around an IPv6 host: what a gRPC target takes."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def version(self) -> str:
+        """Which version of the service it is; "" where the registry does not tell."""
+        return next((value for key, value in self.metadata if key == "version"), "")
+
+    @property
+    def share(self) -> float | None:
+        """Its version's part of the calls in percent; None where the registry tells none, or none that makes sense."""
+        text = next((value for key, value in self.metadata if key == "share"), None)
+        return None if text is None else percent(text)
 
     def with_health(self, health: Health) -> Endpoint:
         """The same endpoint in another state of health."""

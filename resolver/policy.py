@@ -131,4 +131,23 @@ class RingHash(_Policy):
         raise ValueError("ring_hash needs a target of ours: on another one gRPC has no header to hash by")
 
 
-Policy = RoundRobin | PickFirst | WeightedRoundRobin | RingHash
+@dataclass(frozen=True, slots=True)
+class StaticWeights(_Policy):
+    """Each endpoint as much as its record's weight says, whatever it reports: of 5, 3 and 2 the first gets half.
+
+    An endpoint is drawn for each call (xDS: wrr_locality over localities of one endpoint each), so that counts come
+    close to the weights without being exact. One that is not connected leaves its part to the others.
+
+    Attributes:
+        outlier_detection: Gives no calls to endpoints that fail more than others; None for none.
+        retry: Sends calls again that failed; None for none.
+    """
+
+    name: ClassVar[str] = "static_weights"
+
+    def service_config(self) -> str:
+        """Raises ValueError: weights are those of records."""
+        raise ValueError("static_weights needs a target of ours: on another one nobody tells weights")
+
+
+Policy = RoundRobin | PickFirst | WeightedRoundRobin | RingHash | StaticWeights

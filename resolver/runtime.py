@@ -35,12 +35,17 @@ _bootstrap = Bootstrap(os.environ, has_clients=core_has_xds_clients)
 
 
 def lease(
-    spec: SourceSpec, policy: Policy, loop: asyncio.AbstractEventLoop | None = None, *, is_own: bool = False
+    spec: SourceSpec,
+    policy: Policy,
+    loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    is_own: bool = False,
+    zone: str = "",
 ) -> Lease:
     """Have a target served under a policy in this process; starts the control plane if there is none.
 
     Blocks for a few milliseconds when it has to start one. `loop` is the one of a channel for asyncio; `is_own` leaves
-    the service to this lease alone.
+    the service to this lease alone; `zone` names the endpoints that come first.
 
     Raises:
         TargetError: The target cannot be meant.
@@ -51,7 +56,7 @@ def lease(
     with _lock:
         plane = _running()
         _bootstrap.install(f"unix:{plane.socket_path}")
-        return plane.lease(spec, factory, policy, loop, is_own=is_own)
+        return plane.lease(spec, factory, policy, loop, is_own=is_own, zone=zone)
 
 
 def switch(lease: Lease, policy: Policy, *, together: bool) -> None:

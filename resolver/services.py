@@ -20,12 +20,14 @@ class Service:
         source: The key of its endpoints' source.
         policy: As of now.
         is_own: Whether it belongs to one channel, and no other may join.
+        zone: Whose endpoints come first; "" for no preference.
     """
 
     key: str
     source: str
     policy: Policy
     is_own: bool
+    zone: str = ""
 
 
 class Services:
@@ -34,17 +36,18 @@ class Services:
     def __init__(self) -> None:
         self._by_key: dict[str, Service] = {}
 
-    def find(self, source: str, policy: Policy) -> Service | None:
+    def find(self, source: str, policy: Policy, zone: str = "") -> Service | None:
         """One that a further channel may join: channels of equal arguments share their connections by its name."""
+        asked = (source, policy, zone)
         for service in self._by_key.values():
-            if not service.is_own and service.source == source and service.policy == policy:
+            if not service.is_own and (service.source, service.policy, service.zone) == asked:
                 return service
         return None
 
-    def add(self, source: str, policy: Policy, *, is_own: bool) -> Service:
+    def add(self, source: str, policy: Policy, *, is_own: bool, zone: str = "") -> Service:
         """A new one."""
         key = unique(f"{policy.name}/{source}", self._by_key)
-        self._by_key[key] = service = Service(key, source, policy, is_own)
+        self._by_key[key] = service = Service(key, source, policy, is_own, zone)
         return service
 
     def get(self, key: str) -> Service | None:

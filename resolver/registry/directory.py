@@ -17,6 +17,7 @@ from resolver.errors import TargetError
 from resolver.registry.daemon import DaemonThread
 from resolver.registry.folder import FolderChanges
 from resolver.registry.records import MAX_RECORD_BYTES, RecordError, parse_record
+from resolver.registry.shares import SharesFile, with_share
 from resolver.target import Target, quote_path
 
 if TYPE_CHECKING:
@@ -124,6 +125,10 @@ class RecordFolder:
     path: Path
     _known: dict[str, _File] = field(default_factory=dict)
     _duplicates: frozenset[str] = frozenset()
+    _shares: SharesFile = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._shares = SharesFile(self.path)
 
     def read(self) -> tuple[Endpoint, ...]:
         """All endpoints announced now, sorted, one for each address.
@@ -149,7 +154,8 @@ class RecordFolder:
                 "record %s: address %s is announced by an earlier file too; ignored", self.path / name, duplicates[name]
             )
         self._duplicates = frozenset(duplicates)
-        return tuple(sorted(by_address.values()))
+        shares = self._shares.read()
+        return tuple(sorted(with_share(endpoint, shares) for endpoint in by_address.values()))
 
     def _read_file(self, name: str, known: _File | None) -> _File:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resolver.model import MAX_WEIGHT, Endpoint
+from resolver.model import MAX_WEIGHT, Endpoint, percent
 
 MAX_RECORD_BYTES = 64 * 1024
 _DELETED = 1  # gRPC's naming package marks a withdrawn endpoint by Op 1
@@ -26,8 +26,9 @@ def parse_record(raw: bytes) -> Endpoint | None:
     """The endpoint that a record announces, or None where it withdraws one.
 
     The form is that of gRPC's etcd naming, so that Go services find ours and are found:
-    `{"Op": 0, "Addr": "10.0.0.1:50051", "Metadata": {"id": "r1", "weight": "1", "zone": "a"}}`. Of the metadata `id`,
-    `weight` and `zone` have a meaning here; whatever else is a string, number or bool is handed on as text.
+    `{"Op": 0, "Addr": "10.0.0.1:50051", "Metadata": {"id": "r1", "weight": "1", "zone": "a", "version": "v1"}}`. Of the
+    metadata `id`, `weight`, `zone`, `version` and `share` (of the version, in percent) have a meaning; whatever else is
+    a string, number or bool is handed on as text.
 
     Raises:
         RecordError: It is larger than 64 KiB, not such JSON, or its address is not a literal ip:port.
@@ -47,10 +48,12 @@ def parse_record(raw: bytes) -> Endpoint | None:
     if not isinstance(address, str):
         raise RecordError('no "Addr": "ip:port" in it')
     metadata = _metadata(record.get("Metadata"))
-    for key in ("id", "zone"):
+    for key in ("id", "zone", "version"):
         if len(value := metadata.get(key, "")) > _LONGEST_NAME or not value.isprintable():
             # It is shown on terminals: no escape codes.
             raise RecordError(f"{key} {value!r} is not up to {_LONGEST_NAME} printable characters")
+    if (share := metadata.get("share")) is not None and percent(share) is None:
+        raise RecordError(f"share {share!r} is not a percentage, 0 to 100")
     try:
         return Endpoint(
             *_host_port(address),

@@ -9,7 +9,7 @@ from envoy.config.core.v3 import extension_pb2
 from envoy.config.route.v3 import route_components_pb2
 from google.protobuf import any_pb2, duration_pb2, wrappers_pb2
 
-from resolver.policy import PickFirst, RingHash, RoundRobin, WeightedRoundRobin
+from resolver.policy import PickFirst, RingHash, RoundRobin, StaticWeights, WeightedRoundRobin
 
 if TYPE_CHECKING:
     from resolver.outlier_detection import OutlierDetection
@@ -56,6 +56,12 @@ def _policy_config(policy: Policy) -> any_pb2.Any:
                     error_utilization_penalty=wrappers_pb2.FloatValue(value=policy.error_utilization_penalty),
                 )
             )
+            return box
+        case StaticWeights():
+            from envoy.extensions.load_balancing_policies.wrr_locality.v3 import wrr_locality_pb2  # noqa: PLC0415 -- as above
+
+            picking = load_balancing_policy(RoundRobin())
+            box.Pack(wrr_locality_pb2.WrrLocality(endpoint_picking_policy=picking))
             return box
         case RoundRobin():
             name = "round_robin.v3.RoundRobin"

@@ -1,34 +1,36 @@
 """xDS resources from services and snapshots: pure functions, names included. Who gets them: see subscriptions.py.
 
 Names follow gRFC A47 (xdstp) under the authority `lbdemo`, each with its own type: a listener and a cluster for every
-service (a target with a policy), an endpoint assignment for every source that services share, and one more for those of
-them that hash.
+service (a target with a policy and a zone), a further cluster for each version that has a share of its calls, and an
+endpoint assignment for every view that clusters have of a source. Localities are in assignments.py.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, health_check_pb2
-from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.core.v3 import config_source_pb2
 from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
-from resolver.model import Health, Snapshot
-from resolver.policy import Policy, RingHash
+from resolver.arrangement import TOTAL, VERSION_HEADER, Part, Split
+from resolver.policy import Policy, RingHash, StaticWeights
 from resolver.xds import policies
+from resolver.xds.assignments import Shape, cluster_load_assignment, problems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from google.protobuf.message import Message
+
+    from resolver.model import Endpoint
 
 AUTHORITY = "lbdemo"
 
@@ -38,18 +40,17 @@ ROUTES = _TYPES + "envoy.config.route.v3.RouteConfiguration"
 CLUSTER = _TYPES + "envoy.config.cluster.v3.Cluster"
 ENDPOINTS = _TYPES + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 
-_STATUS = {
-    Health.UNKNOWN: health_check_pb2.UNKNOWN,
-    Health.HEALTHY: health_check_pb2.HEALTHY,
-    Health.UNHEALTHY: health_check_pb2.UNHEALTHY,
-    Health.DRAINING: health_check_pb2.DRAINING,
-}
-
-
 # Unsaid, xDS lets 1024 requests of a process be in flight in a cluster and drops the next (gRFC A32).
 _NO_LIMIT = circuit_breaker_pb2.CircuitBreakers(
     thresholds=[circuit_breaker_pb2.CircuitBreakers.Thresholds(max_requests=wrappers_pb2.UInt32Value(value=0xFFFFFFFF))]
 )
+
+
+ONE_PART = Split((Part("", TOTAL, ()),))
+
+
+class InvalidAssignmentError(ValueError):
+    """gRPC would refuse it; `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,56 @@ def plain_name(source_key: str) -> str:
 
 
 def ring_name(source_key: str) -> str:
-    """The name of the assignment for policies that hash. No source has this key: its scheme has no underscore."""
-    return name(ENDPOINTS, f"ring_hash/{source_key}")
+    """The name of the assignment for policies that hash."""
+    return View(Shape.RING).resource_name(source_key)
 
 
-def listener(key: str, policy: Policy, version: str) -> Resource:
-    """The listener of a service: every method of every host is routed to the cluster of the same key."""
-    action = route_components_pb2.RouteAction(cluster=name(CLUSTER, key), hash_policy=[policies.hash_policy(policy)])
-    if policy.retry is not None:
-        action.retry_policy.CopyFrom(policies.retry_policy(policy.retry))
-    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix=""), route=action)
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a cluster takes of a source's endpoints. Channels of equal views share an assignment.
+
+    Attributes:
+        shape: How they stand in it.
+        zone: Whose endpoints come first; "" for no preference.
+        part: The key of the part of the split.
+    """
+
+    shape: Shape = Shape.PLAIN
+    zone: str = ""
+    part: str = ""
+
+    @classmethod
+    def of(cls, policy: Policy, zone: str = "", part: str = "") -> View:
+        """What a policy needs."""
+        shape = {RingHash.name: Shape.RING, StaticWeights.name: Shape.WEIGHTED}.get(policy.name, Shape.PLAIN)
+        return cls(shape, zone, part)
+
+    def resource_name(self, source_key: str) -> str:
+        """The assignment's name. No source has such a key: its scheme has no underscore."""
+        pieces = [self.shape.value] if self.shape is not Shape.PLAIN else []
+        pieces += [f"zone_{quote(self.zone, safe='')}"] if self.zone else []
+        pieces += [_version_piece(self.part)] if self.part else []
+        return name(ENDPOINTS, "/".join([*pieces, source_key]))
+
+
+def _version_piece(part: str) -> str:
+    return f"version_{quote(part, safe='')}"
+
+
+def cluster_name(key: str, part: str = "") -> str:
+    """The name of the cluster of a service, or of one of its parts. No policy's name begins like that."""
+    return name(CLUSTER, f"{_version_piece(part)}/{key}" if part else key)
+
+
+def listener(key: str, policy: Policy, version: str, split: Split = ONE_PART) -> Resource:
+    """The listener of a service: every method of every host is routed to its cluster, or to those of its parts."""
     manager = http_connection_manager_pb2.HttpConnectionManager(
         stat_prefix=key,
         route_config=route_pb2.RouteConfiguration(
             name=name(ROUTES, key),
-            virtual_hosts=[route_components_pb2.VirtualHost(name=key, domains=["*"], routes=[route])],
+            virtual_hosts=[
+                route_components_pb2.VirtualHost(name=key, domains=["*"], routes=_routes(key, policy, split))
+            ],
         ),
         # gRPC demands a terminal filter (gRFC A39).
         http_filters=[http_connection_manager_pb2.HttpFilter(name="router", typed_config=_packed(router_pb2.Router()))],
@@ -98,14 +134,51 @@ def listener(key: str, policy: Policy, version: str) -> Resource:
     return Resource(LISTENER, message.name, version, _packed(message))
 
 
-def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource:
-    """The cluster of a service: its policy, and where its endpoints come from."""
+def _routes(key: str, policy: Policy, split: Split) -> Iterator[route_components_pb2.Route]:
+    """Who asks for a version goes there; all others by the parts' weights, drawn for each call."""
+    for version, part in split.by_version:
+        matcher = route_components_pb2.HeaderMatcher(
+            name=VERSION_HEADER, string_match=string_pb2.StringMatcher(exact=version)
+        )
+        yield route_components_pb2.Route(
+            match=route_components_pb2.RouteMatch(prefix="", headers=[matcher]),
+            route=_action(policy, cluster=cluster_name(key, part)),
+        )
+    used = [part for part in split.parts if part.weight]
+    if len(used) == 1:
+        action = _action(policy, cluster=cluster_name(key, used[0].key))
+    else:
+        weighted = route_components_pb2.WeightedCluster(
+            clusters=[
+                route_components_pb2.WeightedCluster.ClusterWeight(
+                    name=cluster_name(key, part.key), weight=wrappers_pb2.UInt32Value(value=part.weight)
+                )
+                for part in used
+            ]
+        )
+        action = _action(policy, weighted_clusters=weighted)
+    yield route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix=""), route=action)
+
+
+def _action(
+    policy: Policy, cluster: str | None = None, weighted_clusters: route_components_pb2.WeightedCluster | None = None
+) -> route_components_pb2.RouteAction:
+    action = route_components_pb2.RouteAction(
+        cluster=cluster, weighted_clusters=weighted_clusters, hash_policy=[policies.hash_policy(policy)]
+    )
+    if policy.retry is not None:
+        action.retry_policy.CopyFrom(policies.retry_policy(policy.retry))
+    return action
+
+
+def cluster(key: str, source_key: str, policy: Policy, version: str, *, zone: str = "", part: str = "") -> Resource:
+    """The cluster of a service, or of one of its parts: its policy, and where its endpoints come from."""
     ads = config_source_pb2.ConfigSource(
         ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
     )
-    endpoints = ring_name(source_key) if isinstance(policy, RingHash) else name(ENDPOINTS, source_key)
+    endpoints = View.of(policy, zone, part).resource_name(source_key)
     message = cluster_pb2.Cluster(
-        name=name(CLUSTER, key),
+        name=cluster_name(key, part),
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads, service_name=endpoints),
         circuit_breakers=_NO_LIMIT,
@@ -117,54 +190,17 @@ def cluster(key: str, source_key: str, policy: Policy, version: str) -> Resource
     return Resource(CLUSTER, message.name, version, _packed(message))
 
 
-def assignment(resource_name: str, snapshot: Snapshot) -> Resource:
-    """The endpoints of a source, each with its health. All in one locality: with several, picks become random."""
-    endpoints = [_lb_endpoint(e.host, e.port, e.weight, e.health) for e in snapshot.endpoints]
-    return _assignment(resource_name, snapshot, base_pb2.Locality(region=AUTHORITY), endpoints)
+def assignment(resource_name: str, endpoints: Sequence[Endpoint], version: str, view: View | None = None) -> Resource:
+    """The endpoints of a source, or of a part of it, as a view has them.
 
-
-def ring_assignment(resource_name: str, snapshot: Snapshot) -> Resource:
-    """The endpoints that take calls, in a locality of that name for these alone: other endpoints, another locality.
-
-    For gRPC core's ring_hash, which can crash its process when it is given other endpoints (docs/xds.md). A locality
-    that core has not seen gets a ring of its own, and the ring of the one before is left as it is. So a locality holds
-    nothing that could change while its name stays: no endpoint that gets no calls, and one word for all that do.
+    Raises:
+        InvalidAssignmentError: gRPC would refuse it.
     """
-    ring = [(e.host, e.port, e.weight) for e in snapshot.endpoints if e.health.takes_calls]
-    digest = hashlib.blake2b(repr(ring).encode(), digest_size=16).hexdigest()
-    endpoints = [_lb_endpoint(host, port, weight, Health.HEALTHY) for host, port, weight in ring]
-    return _assignment(resource_name, snapshot, base_pb2.Locality(region=AUTHORITY, zone=digest), endpoints)
-
-
-def _assignment(
-    resource_name: str,
-    snapshot: Snapshot,
-    locality: base_pb2.Locality,
-    endpoints: Sequence[endpoint_components_pb2.LbEndpoint],
-) -> Resource:
-    message = endpoint_pb2.ClusterLoadAssignment(cluster_name=resource_name)
-    if snapshot.endpoints:
-        message.endpoints.append(
-            endpoint_components_pb2.LocalityLbEndpoints(
-                locality=locality,
-                # A locality without a weight is ignored by gRPC (gRFC A27).
-                load_balancing_weight=wrappers_pb2.UInt32Value(value=1),
-                lb_endpoints=endpoints,
-            )
-        )
-    return Resource(ENDPOINTS, resource_name, snapshot.version, _packed(message))
-
-
-@functools.lru_cache(maxsize=8192)
-def _lb_endpoint(host: str, port: int, weight: int, health: Health) -> endpoint_components_pb2.LbEndpoint:
-    """Cached: of a large set one endpoint changes at a time, and building messages is most of an update's cost."""
-    return endpoint_components_pb2.LbEndpoint(
-        health_status=_STATUS[health],
-        load_balancing_weight=wrappers_pb2.UInt32Value(value=weight),
-        endpoint=endpoint_components_pb2.Endpoint(
-            address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port))
-        ),
-    )
+    view = view or View()
+    message = cluster_load_assignment(resource_name, endpoints, zone=view.zone, shape=view.shape)
+    if wrong := problems(message):
+        raise InvalidAssignmentError(f"{resource_name}: {'; '.join(wrong)}")
+    return Resource(ENDPOINTS, resource_name, version, _packed(message))
 
 
 def _packed(message: Message) -> any_pb2.Any:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from resolver.policy import RingHash
+from resolver.arrangement import Part, Split, split
 from resolver.snapshots import next_version
 from resolver.xds import resources
-from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, Resource
+from resolver.xds.assignments import Shape
+from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ONE_PART, InvalidAssignmentError, Resource, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
-    from resolver.model import Snapshot
+    from resolver.model import Endpoint, Snapshot
     from resolver.policy import Policy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Service:
+    """A target under a policy, and what its streams were told of it.
+
+    Attributes:
+        parts: The keys of all parts that it ever had. Their clusters stay: calls may be on their way there.
+        routed: What its listener says.
+    """
+
+    source_key: str
+    policy: Policy
+    zone: str
+    parts: set[str] = field(default_factory=set)
+    routed: Split | None = None
 
 
 class ResourceStore:
@@ -22,8 +43,11 @@ class ResourceStore:
     def __init__(self) -> None:
         self._resources: dict[str, dict[str, Resource]] = {LISTENER: {}, CLUSTER: {}, ENDPOINTS: {}}
         self._snapshots: dict[str, Snapshot] = {}
+        self._splits: dict[str, Split] = {}  # of the snapshots
+        self._services: dict[str, _Service] = {}
         self._plain: set[str] = set()
-        self._hashing: dict[str, str] = {}  # the services that hash -> their sources
+        self._assignments: dict[str, set[str]] = {}  # the names of all that were made of a source
+        self._problems: dict[str, str] = {}  # by the assignment's name, what was last wrong with it
 
     def find(self, type_url: str, name: str) -> Resource | None:
         """The resource as it is now, or None where there is none."""
@@ -33,32 +57,54 @@ class ResourceStore:
         """All names of a type."""
         return self._resources.get(type_url, {}).keys()
 
-    def put_service(self, key: str, source_key: str, policy: Policy) -> None:
+    def put_service(self, key: str, source_key: str, policy: Policy, zone: str = "") -> None:
         """Offer a target under a policy: `xds://lbdemo/<key>`. Again with another policy, to those who have it too."""
+        before = self._services.get(key)
+        service = self._services[key] = _Service(source_key, policy, zone)
+        if before is not None:
+            service.parts = before.parts
+        snapshot = self._snapshots.get(source_key)
+        found = ONE_PART if snapshot is None else self._splits[source_key]
+        service.parts.update(part.key for part in found.parts)
         version = next_version()
-        self._put(resources.listener(key, policy, version))
-        self._put(resources.cluster(key, source_key, policy, version))
-        if not isinstance(policy, RingHash):
-            self._no_ring(key)
-            return
-        self._hashing[key] = source_key
-        if source_key in self._snapshots:
-            self._put_ring(source_key, self._snapshots[source_key])
+        for part in service.parts:
+            self._put(resources.cluster(key, source_key, policy, version, zone=zone, part=part))
+        self._route(key, service, found, version)
+        if snapshot is not None:
+            self._put_views(source_key, [service], found, snapshot.version)
+        self._drop_unused(source_key)
 
     def remove_service(self, key: str) -> None:
         """Offer it no longer. No error if it was not there."""
-        for type_url in (LISTENER, CLUSTER):
-            self._resources[type_url].pop(resources.name(type_url, key), None)
-        self._no_ring(key)
+        service = self._services.pop(key, None)
+        if service is None:
+            return
+        self._resources[LISTENER].pop(resources.name(LISTENER, key), None)
+        for part in service.parts:
+            self._resources[CLUSTER].pop(resources.cluster_name(key, part), None)
+        self._drop_unused(service.source_key)
 
     def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
         """The endpoints of a source, now."""
         self._snapshots[source_key] = snapshot
-        self._put(resources.assignment(resources.name(ENDPOINTS, source_key), snapshot))
+        before = self._splits.get(source_key)
+        found = self._splits[source_key] = split(snapshot.endpoints, None if before is None else before.versions)
+        services = {key: service for key, service in self._services.items() if service.source_key == source_key}
+        self._put_views(source_key, services.values(), found, snapshot.version)
         if source_key in self._plain:
-            self._put(resources.assignment(resources.plain_name(source_key), snapshot))
-        if source_key in self._hashing.values():
-            self._put_ring(source_key, snapshot)
+            name = resources.plain_name(source_key)
+            self._put_assignment(source_key, name, snapshot.endpoints, snapshot.version, View())
+        for key, service in services.items():
+            for part in found.parts:
+                if part.key not in service.parts:
+                    service.parts.add(part.key)
+                    self._put(
+                        resources.cluster(
+                            key, source_key, service.policy, next_version(), zone=service.zone, part=part.key
+                        )
+                    )
+            if service.routed is None or _routing(service.routed) != _routing(found):
+                self._route(key, service, found, next_version())
 
     def offer_plainly(self, source_key: str) -> None:
         """Offer a source's endpoints by a plain name as well, from now on: for Envoy."""
@@ -69,24 +115,68 @@ class ResourceStore:
     def remove_source(self, source_key: str) -> None:
         """Forget a source's endpoints. No error if there were none."""
         self._snapshots.pop(source_key, None)
+        self._splits.pop(source_key, None)
         self._plain.discard(source_key)
-        for resource_name in (
-            resources.name(ENDPOINTS, source_key),
-            resources.plain_name(source_key),
-            resources.ring_name(source_key),
-        ):
-            self._resources[ENDPOINTS].pop(resource_name, None)
+        self._drop(source_key, keep=())
+        self._assignments.pop(source_key, None)
 
-    def _no_ring(self, key: str) -> None:
-        source_key = self._hashing.pop(key, None)
-        if source_key is not None and source_key not in self._hashing.values():
-            self._resources[ENDPOINTS].pop(resources.ring_name(source_key), None)
+    def _route(self, key: str, service: _Service, found: Split, version: str) -> None:
+        service.routed = found
+        self._put(resources.listener(key, service.policy, version, found))
 
-    def _put_ring(self, source_key: str, snapshot: Snapshot) -> None:
-        ring = resources.ring_assignment(resources.ring_name(source_key), snapshot)
-        before = self.find(ENDPOINTS, ring.name)
-        if before is None or before.body != ring.body:
-            self._put(ring)
+    def _put_views(self, source_key: str, services: Iterable[_Service], found: Split, version: str) -> None:
+        """The assignments that these services, and whoever may come, take of the source.
+
+        A part that no call can be routed to keeps the endpoints that it had: a call may be on its way to it.
+        """
+        views = {View(part=part.key): part for part in _reachable(found) if not part.key}
+        for service in services:
+            views |= {View.of(service.policy, service.zone, part.key): part for part in _reachable(found)}
+        for view, part in views.items():
+            self._put_assignment(source_key, view.resource_name(source_key), part.endpoints, version, view)
+
+    def _put_assignment(
+        self, source_key: str, name: str, endpoints: tuple[Endpoint, ...], version: str, view: View
+    ) -> None:
+        try:
+            resource = resources.assignment(name, endpoints, version, view)
+        except InvalidAssignmentError as error:
+            if self._problems.get(name) != str(error):
+                _log.error("not sent, since gRPC would refuse it: %s; the endpoints before it stay in force", error)
+            self._problems[name] = str(error)
+            return
+        self._problems.pop(name, None)
+        self._assignments.setdefault(source_key, set()).add(name)
+        before = self.find(ENDPOINTS, name)
+        # A ring is told only when it is another one.
+        if view.shape is not Shape.RING or before is None or before.body != resource.body:
+            self._put(resource)
+
+    def _drop_unused(self, source_key: str) -> None:
+        used = {
+            View.of(service.policy, service.zone, part).resource_name(source_key)
+            for service in self._services.values()
+            if service.source_key == source_key
+            for part in service.parts
+        }
+        self._drop(source_key, keep={*used, View().resource_name(source_key), resources.plain_name(source_key)})
+
+    def _drop(self, source_key: str, keep: Collection[str]) -> None:
+        for name in self._assignments.get(source_key, set()) - set(keep):
+            self._assignments[source_key].discard(name)
+            self._problems.pop(name, None)
+            self._resources[ENDPOINTS].pop(name, None)
 
     def _put(self, resource: Resource) -> None:
         self._resources[resource.type_url][resource.name] = resource
+
+
+def _routing(found: Split) -> tuple[object, ...]:
+    """What of a split a listener says."""
+    return tuple((part.key, part.weight) for part in found.parts if part.weight), found.by_version
+
+
+def _reachable(found: Split) -> Iterator[Part]:
+    """The parts that calls are routed to."""
+    asked = {key for _, key in found.by_version}
+    return (part for part in found.parts if part.weight or part.key in asked)

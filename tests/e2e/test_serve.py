@@ -161,7 +161,7 @@ def test_taken_port_ends_with_one_line_and_exit_code_3(start: Callable[..., Proc
         (("--linger", "nan"), 2, "Invalid value for '--linger'"),
         (("--grace", "-1"), 2, "Invalid value for '--grace'"),
         (("--meta", "zone"), 2, "'zone' is not key=value"),
-        (("--meta", "weight=0"), 2, "etadata weight='0' is no positive whole number"),
+        (("--meta", "weight=0"), 2, "etadata weight='0' is no whole number"),
         (("--meta", "id=r2"), 2, "etadata 'id' cannot be set"),
     ],
 )

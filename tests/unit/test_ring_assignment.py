@@ -10,7 +10,8 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 
 from resolver.model import Endpoint, Health, Snapshot
 from resolver.policy import PickFirst, Policy, RingHash, RoundRobin
-from resolver.xds.resources import CLUSTER, ENDPOINTS, Resource, cluster, name, ring_assignment, ring_name
+from resolver.xds.assignments import Shape
+from resolver.xds.resources import CLUSTER, ENDPOINTS, Resource, View, assignment, cluster, name, ring_name
 from resolver.xds.store import ResourceStore
 
 A = Endpoint("127.0.0.1", 1, health=Health.HEALTHY)
@@ -23,7 +24,7 @@ def message(resource: Resource) -> endpoint_pb2.ClusterLoadAssignment:
 
 
 def ring(*endpoints: Endpoint) -> endpoint_pb2.ClusterLoadAssignment:
-    return message(ring_assignment("xdstp://lbdemo/ring", Snapshot(endpoints, "1")))
+    return message(assignment("xdstp://lbdemo/ring", endpoints, "1", View(Shape.RING)))
 
 
 def zone(*endpoints: Endpoint) -> str:
