@@ -9,7 +9,9 @@
     ├── NoRoomError           ask for fewer replicas, or let processes open more files
     ├── CannotStartError      mend what keeps the replicas from starting
     ├── NotServingInTimeError look into the logs, or wait longer
-    └── SupervisorLostError   look into the supervisor's log
+    ├── SupervisorLostError   look into the supervisor's log
+    ├── UnknownReplicaError   name one that there is
+    └── RefusedError          wait, or undo first what is in the way
 
 The text of each is one clear line. Only the command turns them into messages and exit codes.
 """
@@ -63,3 +65,11 @@ class NotServingInTimeError(ClusterError):
 
 class SupervisorLostError(ClusterError):
     """The supervisor ended while it was needed."""
+
+
+class UnknownReplicaError(ClusterError):
+    """The cluster has no replica of that name."""
+
+
+class RefusedError(ClusterError):
+    """It cannot be done now, or not with this replica as it is."""

@@ -1,19 +1,40 @@
-"""Which replicas should run and what is to be done about it: values and plain functions, no process and no clock here.
+"""Which replicas there are and how many there should be: a value, changed by what happens. No process, no clock here.
 
-Events change the fleet (`started`, `serving`, `exited`, …); `decide` then says what to do and when to look again.
+Orders about single replicas change it in fleet_orders.py; what is to be done then, decision.py says.
 """
 
 from __future__ import annotations
 
-import enum
-import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from backends import rolling
+from backends.cluster_errors import UnknownReplicaError
 from backends.layout import FIRST_VERSION
+from backends.member import After, Member, Phase
+from backends.names import unknown_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from backends.rolling import Roll
+
+__all__ = [
+    "Fleet",
+    "Member",
+    "Phase",
+    "Version",
+    "backoff_s",
+    "cannot_start",
+    "draining",
+    "exited",
+    "paused",
+    "revived",
+    "scaled",
+    "serving",
+    "started",
+    "stopped",
+]
 
 MIN_REPLICAS = 1
 MAX_REPLICAS = 1000
@@ -26,71 +47,7 @@ HEALTHY_S = 10.0
 STILLBORN_MAX = 3
 """Deaths in a row before serving, after which a replica counts as unable to start."""
 
-STARTING_MAX = 16
-"""How many replicas may be starting at once: a machine asked for hundreds of them stays usable."""
-
-START_LIMIT_S = 1.0
-"""How long a replica that retires while it is starting may take before it is killed."""
-
 EXIT_CANNOT_START = 3
-
-
-class Phase(enum.Enum):
-    """Where a replica is in its life; the names are those of `lbdemo.v1.Phase`."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    DRAINING = "draining"
-    BACKING_OFF = "backing off"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One replica of the fleet.
-
-    Attributes:
-        number: 1 for r1, …
-        phase: Where it is in its life.
-        address: host:port while it serves or drains, else "".
-        pid: Its process; 0 when none runs or it is not known yet.
-        started_at: When its process started; 0 when none runs.
-        serving_at: When it began to serve; None when it does not, or has not yet.
-        restarts: How often it was started again.
-        deaths: Deaths in a row, none of them after `HEALTHY_S` in service.
-        stillborn: Deaths in a row before serving.
-        due_at: BACKING_OFF: when to start it again. Retiring: when to kill it.
-        retiring: It was told to stop for good.
-        doomed: It said itself that it cannot start.
-        reason: One line: why it is BACKING_OFF or FAILED.
-        version: Which version of the service it runs.
-    """
-
-    number: int
-    phase: Phase = Phase.STARTING
-    address: str = ""
-    pid: int = 0
-    started_at: float = 0.0
-    serving_at: float | None = None
-    restarts: int = 0
-    deaths: int = 0
-    stillborn: int = 0
-    due_at: float = 0.0
-    retiring: bool = False
-    doomed: bool = False
-    reason: str = ""
-    version: str = FIRST_VERSION
-
-    @property
-    def id(self) -> str:
-        """The replica's name in its cluster."""
-        return f"r{self.number}"
-
-    @property
-    def has_process(self) -> bool:
-        """Whether a process runs, or was asked for."""
-        return self.phase in (Phase.STARTING, Phase.RUNNING, Phase.DRAINING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +75,11 @@ class Fleet:
         wanted: How many there should be of the first version.
         members: In the order of their numbers, which are unique.
         stopping: Everything is to end; nothing starts any more.
-        drain_limit_s: How long a retiring replica may take before it is killed.
+        drain_limit_s: How long a replica that was told to end may take before it is killed.
         version: The name of the first version.
         service: What its replicas serve; None for the Greeter.
         others: The versions beside it, in the order in which they came.
+        roll: The latest rolling restart; None before the first.
     """
 
     wanted: int
@@ -131,10 +89,31 @@ class Fleet:
     version: str = FIRST_VERSION
     service: str | None = None
     others: tuple[Version, ...] = ()
+    roll: Roll | None = None
 
     def find(self, id: str) -> Member | None:
         """The member of that name."""
         return next((m for m in self.members if m.id == id), None)
+
+    def known(self, id: str) -> Member:
+        """The member of that name.
+
+        Raises:
+            UnknownReplicaError: There is none.
+        """
+        member = self.find(id)
+        if member is None:
+            raise UnknownReplicaError(unknown_line((id,), [m.id for m in self.members]))
+        return member
+
+    def with_member(self, member: Member) -> Fleet:
+        """The same fleet with another state of a member that it has."""
+        return replace(self, members=tuple(member if m.number == member.number else m for m in self.members))
+
+    @property
+    def spares(self) -> tuple[Member, ...]:
+        """Those that serve in the place of others during a rolling restart, unless they leave already."""
+        return tuple(m for m in self.members if m.spare and not m.retiring)
 
     @property
     def serving(self) -> int:
@@ -151,41 +130,10 @@ class Fleet:
         """How many replicas there should be, of all versions."""
         return self.wanted + sum(other.wanted for other in self.others)
 
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start a process for the replica."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Tell the replica's process to drain and end."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End the replica's process at once: it had its time to drain."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do now.
-
-    Attributes:
-        fleet: The fleet once `actions` are under way.
-        actions: In this order.
-        wake_at: When to decide again although nothing happened; None for never.
-    """
-
-    fleet: Fleet
-    actions: tuple[Start | Drain | Kill, ...]
-    wake_at: float | None
+    @property
+    def wanted_of(self) -> dict[str, int]:
+        """How many there should be of each version."""
+        return {self.version: self.wanted, **{other.name: other.wanted for other in self.others}}
 
 
 def backoff_s(deaths: int) -> float:
@@ -194,20 +142,32 @@ def backoff_s(deaths: int) -> float:
 
 
 def scaled(fleet: Fleet, wanted: int) -> Fleet:
-    """Another number is wanted. What had FAILED gets another try: somebody asked.
+    """Another number is wanted. What had FAILED or was STOPPED is started again: somebody asked.
 
     Raises:
         ValueError: The number is outside 1 to 1000.
+        RefusedError: A rolling restart goes on.
     """
     if not MIN_REPLICAS <= wanted <= MAX_REPLICAS:
         raise ValueError(f"{wanted} replicas: {MIN_REPLICAS} to {MAX_REPLICAS} are possible")
-    fresh = (
-        Member(number=m.number, version=m.version, phase=Phase.BACKING_OFF, restarts=m.restarts)
-        if m.phase is Phase.FAILED
-        else m
-        for m in fleet.members
-    )
-    return replace(fleet, wanted=wanted, members=tuple(fresh))
+    rolling.refuse_during(fleet)
+    return revived(replace(fleet, wanted=wanted))
+
+
+def revived(fleet: Fleet) -> Fleet:
+    """Somebody asked for replicas: what had FAILED or was STOPPED is started, what a failed roll left may stay."""
+    members = []
+    for old in fleet.members:
+        member = old
+        if member.phase in (Phase.FAILED, Phase.STOPPED):
+            member = member.afresh()
+        elif member.after is After.STOP:
+            member = member.told_to_end(After.START)
+        if member.spare and not member.retiring:
+            others = sum(m.version == member.version and not (m.spare or m.retiring) for m in fleet.members)
+            member = replace(member, spare=others >= fleet.wanted_of.get(member.version, 0))
+        members.append(member)
+    return replace(fleet, members=tuple(members))
 
 
 def stopped(fleet: Fleet) -> Fleet:
@@ -221,10 +181,10 @@ def started(fleet: Fleet, id: str, *, pid: int, now: float) -> Fleet:
 
 
 def serving(fleet: Fleet, id: str, *, address: str, now: float) -> Fleet:
-    """The replica answers calls at `address`. One that was told to retire meanwhile gets its time to drain."""
+    """The replica answers calls at `address`. One that was told to end meanwhile gets its time to drain."""
 
     def change(member: Member) -> Member:
-        if member.retiring:
+        if member.after is not None:
             return replace(member, address=address, due_at=now + fleet.drain_limit_s)
         if member.phase is not Phase.STARTING:
             return member
@@ -236,6 +196,11 @@ def serving(fleet: Fleet, id: str, *, address: str, now: float) -> Fleet:
 def draining(fleet: Fleet, id: str) -> Fleet:
     """The replica drains, on our word or somebody else's."""
     return _change(fleet, id, lambda m: replace(m, phase=Phase.DRAINING) if m.has_process else m)
+
+
+def paused(fleet: Fleet, id: str, *, yes: bool) -> Fleet:
+    """The replica's process was frozen, or goes on."""
+    return _change(fleet, id, lambda m: replace(m, paused=yes) if m.has_process else m)
 
 
 def cannot_start(fleet: Fleet, id: str, *, reason: str) -> Fleet:
@@ -258,87 +223,25 @@ def exited(fleet: Fleet, id: str, *, code: int | None, why: str, now: float) -> 
         return fleet
     if member.retiring or fleet.stopping:
         return replace(fleet, members=tuple(m for m in fleet.members if m.id != id))
+    if member.after is After.START:
+        return fleet.with_member(member.afresh())
+    if member.after is After.STOP:
+        reason = "" if code == 0 else f"{why} while it drained"
+        return fleet.with_member(replace(member.without_past(), phase=Phase.STOPPED, reason=reason))
     served_s = now - member.serving_at if member.serving_at is not None else None
     deaths = 1 if served_s is not None and served_s >= HEALTHY_S else member.deaths + 1
     stillborn = member.stillborn + 1 if served_s is None else 0
-    after = Member(
-        number=member.number, version=member.version, restarts=member.restarts, deaths=deaths, stillborn=stillborn
-    )
+    after = replace(member.without_past(), deaths=deaths, stillborn=stillborn)
     if member.doomed or (served_s is None and code == EXIT_CANNOT_START):
         after = replace(after, phase=Phase.FAILED, reason=member.reason if member.doomed else why)
     elif stillborn >= STILLBORN_MAX:
         after = replace(after, phase=Phase.FAILED, reason=f"{why}, {stillborn} times in a row before serving")
     else:
         after = replace(after, phase=Phase.BACKING_OFF, reason=why, due_at=now + backoff_s(deaths))
-    return _change(fleet, id, lambda _: after)
-
-
-def decide(fleet: Fleet, now: float) -> Decision:
-    """What to do about the fleet as it is: retire what is too much, start what is missing, kill what overstays."""
-    members = {m.number: m for m in fleet.members}
-    actions: list[Start | Drain | Kill] = []
-
-    for number in reversed(_surplus(fleet)):
-        member = members[number]
-        if not member.has_process:
-            del members[number]
-            continue
-        # A replica that drains already is not told twice: to it a second signal means "at once".
-        if member.phase is not Phase.DRAINING:
-            actions.append(Drain(member.id))
-        # Who does not serve yet has no calls to finish, and may be stuck in an import that no signal interrupts.
-        limit_s = START_LIMIT_S if member.phase is Phase.STARTING else fleet.drain_limit_s
-        members[number] = replace(member, phase=Phase.DRAINING, retiring=True, due_at=now + limit_s)
-
-    for number, member in sorted(members.items()):
-        if member.retiring and member.due_at <= now:
-            actions.append(Kill(member.id))
-            members[number] = replace(member, due_at=now + fleet.drain_limit_s)
-
-    slots = STARTING_MAX - sum(m.phase is Phase.STARTING for m in members.values())
-    for number, member in sorted(members.items()):
-        if member.phase is Phase.BACKING_OFF and member.due_at <= now and slots > 0:
-            actions.append(Start(member.id))
-            members[number] = replace(member, phase=Phase.STARTING, restarts=member.restarts + 1)
-            slots -= 1
-    number = 0
-    for version in _missing(fleet)[: max(0, slots)]:
-        number = next(n for n in itertools.count(number + 1) if n not in members)
-        members[number] = Member(number=number, version=version)
-        actions.append(Start(members[number].id))
-
-    waits = [m.due_at for m in members.values() if m.retiring or (m.phase is Phase.BACKING_OFF and m.due_at > now)]
-    after = replace(fleet, members=tuple(members[n] for n in sorted(members)))
-    return Decision(after, tuple(actions), min(waits, default=None))
-
-
-def _wanted(fleet: Fleet) -> dict[str, int]:
-    if fleet.stopping:
-        return {}
-    return {fleet.version: fleet.wanted, **{other.name: other.wanted for other in fleet.others}}
-
-
-def _staying(fleet: Fleet, version: str) -> list[int]:
-    return sorted(m.number for m in fleet.members if m.version == version and not m.retiring)
-
-
-def _surplus(fleet: Fleet) -> list[int]:
-    """The numbers that are too many: of each version the highest."""
-    wanted = _wanted(fleet)
-    return sorted(
-        number
-        for version in {m.version for m in fleet.members}
-        for number in _staying(fleet, version)[wanted.get(version, 0) :]
-    )
-
-
-def _missing(fleet: Fleet) -> list[str]:
-    """The version of each replica that is missing."""
-    return [
-        version for version, number in _wanted(fleet).items() for _ in range(number - len(_staying(fleet, version)))
-    ]
+    return fleet.with_member(after)
 
 
 def _change(fleet: Fleet, id: str, change: Callable[[Member], Member]) -> Fleet:
     """The fleet with one member changed; unknown names change nothing (late news of one that is gone)."""
-    return replace(fleet, members=tuple(change(m) if m.id == id else m for m in fleet.members))
+    member = fleet.find(id)
+    return fleet if member is None else fleet.with_member(change(member))

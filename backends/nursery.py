@@ -6,6 +6,7 @@ messages already imported. Requests and reports are JSON lines on a socket pair:
     to it    {"op": "start", "spec": {…}}   {"op": "signal", "id": "r1", "signal": 15}
     from it  {"event": "started", "id": "r1", "pid": 7}   {"event": "not-forked", "id": "r1", "reason": "…"}
              {"event": "exited", "id": "r1", "pid": 7, "code": 0, "signal": 0}
+             {"event": "paused", "id": "r1", "pid": 7}    {"event": "resumed", "id": "r1", "pid": 7}
 """
 
 from __future__ import annotations
@@ -118,8 +119,12 @@ class Nursery:
         close_all_but((self._link.fileno(), self._notify, self._lifeline, self._lifeline_end))
         # A group of its own: Ctrl-C in a terminal is for the supervisor, which drains in order.
         os.setpgid(0, 0)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        # When the supervisor or this process dies, the kernel finds the group orphaned, and if a replica in it is frozen,
+        # sends all of them SIGHUP, then SIGCONT (_exit(2)). The second is welcome: it lets the frozen see that their
+        # lifeline has ended, however hard the death was. The first must end nobody. Replicas inherit this.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         set_title(f"nursery {self._folder.cluster}")
         os.set_blocking(self._notify, False)
         self._wakeup = os.pipe()
@@ -150,6 +155,8 @@ class Nursery:
             for pid, name in self._children.items():
                 if name == request["id"]:
                     os.kill(pid, number)
+                    if number == signal.SIGTERM:
+                        os.kill(pid, signal.SIGCONT)  # frozen, it would hear of its end only when it goes on
 
     def _start(self, spec: ReplicaSpec) -> None:
         try:
@@ -170,9 +177,11 @@ class Nursery:
     def _end_orphans(self) -> int:
         """Let the replicas drain without a supervisor, and kill who does not.
 
-        One that is stuck in an import or in a call never sees that its lifeline has ended.
+        One that is stuck in an import or in a call never sees that its lifeline has ended; a frozen one has to go on.
         """
         os.close(self._lifeline_end)
+        for pid in self._children:
+            os.kill(pid, signal.SIGCONT)
         end = time.monotonic() + self._drain_limit_s
         while self._children and (left_s := end - time.monotonic()) > 0:
             select.select([self._wakeup[0]], [], [], left_s)
@@ -185,12 +194,16 @@ class Nursery:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup[0], 4096)
         while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid == 0:
                 return
+            if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+                event = "paused" if os.WIFSTOPPED(status) else "resumed"
+                self._report({"event": event, "id": self._children[pid], "pid": pid})
+                continue
             code = os.waitstatus_to_exitcode(status)
-            event = {"event": "exited", "id": self._children.pop(pid), "pid": pid}
-            self._report({**event, "code": max(code, 0), "signal": max(-code, 0)})
+            ended = {"event": "exited", "id": self._children.pop(pid), "pid": pid}
+            self._report({**ended, "code": max(code, 0), "signal": max(-code, 0)})
 
     def _report(self, event: dict[str, object]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next read tells that it is over

@@ -15,15 +15,18 @@ import signal
 import socket
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backends import file_limit, versions
 from backends import fleet as fleets
-from backends.fleet import Drain, Fleet, Member, Start
+from backends.decision import Drain, Start, decide
+from backends.events import EventHistory
+from backends.fleet import Fleet, Member
+from backends.json_lines import Event, JsonLines
 from backends.layout import Layout
 from backends.spec import ReplicaSpec
 from backends.traffic_split import TrafficSplit
-from backends.transitions import signal_name, transitions
+from backends.transitions import News, ending, signal_name, transitions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
 
     from backends.nursery import NurseryPipes
     from backends.state import StateFolder
-
-Event = dict[str, Any]
 
 log = logging.getLogger("lbdemo.supervisor")
 
@@ -86,6 +87,10 @@ class FleetSupervisor:
 
     Made and started in a process without gRPC; `run` then lives on an asyncio loop until nothing is left. Records are
     removed only while `owns_folder` says so: once the folder was removed, what stands at its path is a successor's.
+
+    Attributes:
+        fleet: As it is now; `become` makes it another.
+        history: What happened.
     """
 
     def __init__(
@@ -104,12 +109,13 @@ class FleetSupervisor:
             service=plan.service,
             drain_limit_s=plan.spec("r0").drain_limit_s,
         )
+        self.history = EventHistory(clock=clock)
         self.split = TrafficSplit(plan.registry)
         self.services: tuple[str, ...] = ()
         self._pipes = pipes
         self._owns_folder = owns_folder
-        self._reports = _Lines()
-        self._notices = _Lines()
+        self._reports = JsonLines()
+        self._notices = JsonLines()
         self._timer: asyncio.TimerHandle | None = None
         self._changed: asyncio.Future[None] | None = None
         self._over: asyncio.Event = asyncio.Event()
@@ -130,12 +136,16 @@ class FleetSupervisor:
 
         Raises:
             ValueError: The number is outside what is possible, or there is no room for so many connections.
+            RefusedError: A rolling restart goes on.
         """
         after = fleets.scaled(self.fleet, wanted)
-        self._expect_room(after.total)
-        if wanted != self.fleet.wanted:
-            log.info("%d replicas are wanted, %d were", wanted, self.fleet.wanted)
-        self._become(after)
+        self.expect_room(after.total)
+        self.become(after)
+
+    def expect_room(self, replicas: int) -> None:
+        """Raise ValueError if there is no room for the connections to so many replicas."""
+        if line := file_limit.shortage_of_supervisor(replicas, limit=file_limit.allowed()):
+            raise ValueError(f"{line}, then 'lbdemo down' and 'lbdemo up' again")
 
     def set_version(
         self, name: str, *, wanted: int | None = None, share: float | None = None, service: str | None = None
@@ -143,14 +153,11 @@ class FleetSupervisor:
         """Add a version, or change its number of replicas or its share.
 
         Raises:
-            ValueError: As `versions.with_version`, or there is no room for so many connections.
+            ValueError, RefusedError: As `versions.with_version`, or there is no room for so many connections.
         """
         after = versions.with_version(self.fleet, name, wanted=wanted, share=share, service=service)
-        self._expect_room(after.total)
-        told = next((other for other in after.others if other.name == name), None)
-        part = "" if told is None or told.share is None else f" and {told.share:g} % of the calls"
-        log.info("version %s: %d replicas are wanted%s", name, after.wanted if told is None else told.wanted, part)
-        self._become(after)
+        self.expect_room(after.total)
+        self.become(after)
 
     def remove_version(self, name: str) -> None:
         """Drain all replicas of a version.
@@ -159,8 +166,7 @@ class FleetSupervisor:
             ValueError: There is no such version, or no other one.
         """
         after = versions.without_version(self.fleet, name)
-        log.info("version %s goes", name)
-        self._become(after)
+        self.become(after)
 
     def service_of(self, version: str) -> str | None:
         """What the replicas of a version serve."""
@@ -169,12 +175,8 @@ class FleetSupervisor:
     def stop(self, why: str) -> None:
         """Drain everything; `run` ends when it is done."""
         if not self.fleet.stopping:
-            log.info("stopping: %s", why)
-            self._become(fleets.stopped(self.fleet))
-
-    def _expect_room(self, replicas: int) -> None:
-        if line := file_limit.shortage_of_supervisor(replicas, limit=file_limit.allowed()):
-            raise ValueError(f"{line}, then 'lbdemo down' and 'lbdemo up' again")
+            self.tell(News("stopping", detail=why, line=f"stopping: {why}"))
+            self.become(fleets.stopped(self.fleet))
 
     async def changes(self) -> AsyncIterator[Fleet]:
         """The fleet now, then after every change, until it is over. A slow reader misses steps, never the last one."""
@@ -210,20 +212,30 @@ class FleetSupervisor:
             os.close(self._pipes.notices)
         return EXIT_NURSERY_LOST if self._nursery_lost else 0
 
-    def _become(self, fleet: Fleet) -> None:
+    def tell(self, news: News) -> None:
+        """Write it to the log, and remember it as an event."""
+        log.log(news.level, news.line)
+        if news.kind:
+            self.history.add(news)
+
+    def signal(self, id: str, number: signal.Signals) -> None:
+        """Have the replica's process signalled; one that has none gets nothing."""
+        self._ask({"op": "signal", "id": id, "signal": int(number)})
+
+    def become(self, fleet: Fleet) -> None:
         """Take the next state of the fleet, and do what it asks for."""
         before, self.fleet = self.fleet, fleet
         self._act()
         if self.fleet == before:
             return
-        for level, line in transitions(before, self.fleet):
-            log.log(level, line)
+        for news in transitions(before, self.fleet):
+            self.tell(news)
         if self._changed is not None:
             self._changed.set_result(None)
             self._changed = None
 
     def _act(self) -> None:
-        decision = fleets.decide(self.fleet, self.clock())
+        decision = decide(self.fleet, self.clock())
         self.fleet = decision.fleet
         # Before a version's replicas announce themselves, and until they are gone: else they would be like any other.
         if self._owns_folder():
@@ -240,15 +252,15 @@ class FleetSupervisor:
                 if not isinstance(action, Drain):
                     number = signal.SIGKILL
                     log.warning("%s does not end in time and is killed; its calls are lost", action.id)
-                self._ask({"op": "signal", "id": action.id, "signal": int(number)})
+                self.signal(action.id, number)
         if self.fleet.stopping and not self.fleet.members:
-            self._over.set()
+            self._finish()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if decision.wake_at is not None:
             delay_s = max(0.0, decision.wake_at - self.clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, lambda: self._become(self.fleet))
+            self._timer = asyncio.get_running_loop().call_later(delay_s, lambda: self.become(self.fleet))
 
     def _ask(self, request: dict[str, object]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # _hear_nursery finds that it is gone
@@ -272,17 +284,25 @@ class FleetSupervisor:
     def _take_report(self, event: Event) -> None:
         id, now = str(event["id"]), self.clock()  # noqa: A001 -- the field's own word
         if event["event"] == "started":
-            self._become(fleets.started(self.fleet, id, pid=int(event["pid"]), now=now))
+            self.become(fleets.started(self.fleet, id, pid=int(event["pid"]), now=now))
         elif event["event"] == "not-forked":
-            self._become(fleets.exited(self.fleet, id, code=None, why=str(event["reason"]), now=now))
+            self.become(fleets.exited(self.fleet, id, code=None, why=str(event["reason"]), now=now))
+        elif event["event"] in ("paused", "resumed"):
+            member = self.fleet.find(id)
+            if member is not None and member.pid == int(event["pid"]):
+                self.become(fleets.paused(self.fleet, id, yes=event["event"] == "paused"))
         else:
             # Whoever died hard left its record; the name is free now, so nobody else's can be hit.
             if self._owns_folder():
                 with contextlib.suppress(OSError):
                     (self.plan.registry / f"{id}.json").unlink()
-            code, number = int(event["code"]), int(event["signal"])
+            number = int(event["signal"])
+            code = None if number else int(event["code"])
             why = f"killed by {signal_name(number)}" if number else f"exited with code {code}"
-            self._become(fleets.exited(self.fleet, id, code=None if number else code, why=why, now=now))
+            member = self.fleet.find(id)
+            if member and (news := ending(member, code=code, why=why, stopping=self.fleet.stopping)):
+                self.tell(news)
+            self.become(fleets.exited(self.fleet, id, code=code, why=why, now=now))
 
     def _hear_replicas(self) -> None:
         while True:
@@ -295,7 +315,7 @@ class FleetSupervisor:
                 asyncio.get_running_loop().remove_reader(self._pipes.notices)
                 self._all_gone = True
                 if self._nursery_lost:
-                    self._over.set()
+                    self._finish()
                 return
             for event in self._notices.feed(data):
                 self._take_notice(event)
@@ -304,32 +324,25 @@ class FleetSupervisor:
         id = str(event["id"])  # noqa: A001 -- the field's own word
         if event["event"] == "serving":
             self.services = tuple(event.get("services", ()))
-            self._become(fleets.serving(self.fleet, id, address=str(event["address"]), now=self.clock()))
+            self.become(fleets.serving(self.fleet, id, address=str(event["address"]), now=self.clock()))
         elif event["event"] == "draining":
-            self._become(fleets.draining(self.fleet, id))
+            self.become(fleets.draining(self.fleet, id))
         elif event["event"] == "cannot-start":
-            self._become(fleets.cannot_start(self.fleet, id, reason=str(event["reason"])))
+            self.become(fleets.cannot_start(self.fleet, id, reason=str(event["reason"])))
+
+    def _finish(self) -> None:
+        self._over.set()
+        self.history.wake()
 
     def _lose_nursery(self) -> None:
         """The nursery died: its replicas drain by themselves. Stay until their pipe ends, then leave too."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._pipes.link)
         if not self._over.is_set():
-            log.error("the nursery is gone; its replicas drain, and this supervisor ends with them")
+            line = "the nursery is gone; its replicas drain, and this supervisor ends with them"
+            self.tell(News("stopping", detail="the nursery is gone", line=line, level=logging.ERROR))
             self._nursery_lost = True
-            self._become(fleets.stopped(self.fleet))  # nobody can scale what is about to end
+            self.become(fleets.stopped(self.fleet))  # nobody can scale what is about to end
             if self._all_gone:
-                self._over.set()
-            loop.call_later(self.fleet.drain_limit_s, self._over.set)
-
-
-class _Lines:
-    """Bytes in, JSON objects out; keeps what is not a whole line yet."""
-
-    def __init__(self) -> None:
-        self._pending = b""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The objects that `data` completes."""
-        *lines, self._pending = (self._pending + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+                self._finish()
+            loop.call_later(self.fleet.drain_limit_s, self._finish)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backends.fleet import MAX_REPLICAS, MIN_REPLICAS, Fleet, Version
+from backends import rolling
+from backends.fleet import MAX_REPLICAS, MIN_REPLICAS, Fleet, Version, revived
 
 
 def with_version(
@@ -21,7 +22,9 @@ def with_version(
 
     Raises:
         ValueError: The number or the share is outside what is possible, or the share is the first version's.
+        RefusedError: A rolling restart goes on.
     """
+    rolling.refuse_during(fleet)
     if wanted is not None and not MIN_REPLICAS <= wanted <= MAX_REPLICAS:
         raise ValueError(f"{wanted} replicas: {MIN_REPLICAS} to {MAX_REPLICAS} are possible")
     if name == fleet.version:
@@ -29,7 +32,7 @@ def with_version(
             raise ValueError(
                 f"{name!r} is the first version, which gets what the others leave: give another version its share"
             )
-        return replace(fleet, wanted=fleet.wanted if wanted is None else wanted)
+        return revived(replace(fleet, wanted=fleet.wanted if wanted is None else wanted))
     old = next((other for other in fleet.others if other.name == name), None)
     if old is None:
         new = Version(name=name, wanted=1 if wanted is None else wanted, share=share, service=service)
@@ -43,7 +46,7 @@ def with_version(
     if not 0 <= (share or 0) <= 100 or given > 100:
         told = ", ".join(f"{other.name} {other.share:g} %" for other in others if other.share)
         raise ValueError(f"the shares of all versions may be 100 % at most: {told}")
-    return replace(fleet, others=others)
+    return revived(replace(fleet, others=others))
 
 
 def without_version(fleet: Fleet, name: str) -> Fleet:
@@ -51,7 +54,9 @@ def without_version(fleet: Fleet, name: str) -> Fleet:
 
     Raises:
         ValueError: There is no such version, or no other one.
+        RefusedError: A rolling restart goes on.
     """
+    rolling.refuse_during(fleet)
     names = [fleet.version, *(other.name for other in fleet.others)]
     if name not in names:
         raise ValueError(f"there is no version {name!r}: there {_are(names)}")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from backends import fleet as fleets
-from backends.fleet import Decision, Drain, Fleet, Kill, Member, Phase, Start, backoff_s, decide
+from backends.decision import STARTING_MAX, Decision, Drain, Kill, Start, decide
+from backends.fleet import Fleet, Member, Phase, backoff_s
 
 NOW = 1000.0
 
@@ -168,9 +169,9 @@ def test_stopping_drains_all_and_starts_none() -> None:
 
 def test_only_so_many_start_at_once() -> None:
     decision = decide(Fleet(wanted=1000), NOW)
-    assert len(decision.actions) == fleets.STARTING_MAX
+    assert len(decision.actions) == STARTING_MAX
     next_one = decide(_serve(decision.fleet, "r5"), NOW)
-    assert next_one.actions == (Start(f"r{fleets.STARTING_MAX + 1}"),)
+    assert next_one.actions == (Start(f"r{STARTING_MAX + 1}"),)
 
 
 def test_replica_drained_by_somebody_else_is_replaced() -> None:
