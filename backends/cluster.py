@@ -291,7 +291,7 @@ def _carry_out(
                 if last.wanted_of(version) == asked:
                     line += change.undo(link, before)
                 raise CannotStartError(line)
-            if last.settled:
+            if last.settled or last.settled_but_paused:
                 break
             if time.monotonic() > end:
                 line = not_serving_line(last, timeout_s) + _overruled(last, asked, version)

@@ -18,6 +18,9 @@ The text of each is one clear line. Only the command turns them into messages an
 
 from __future__ import annotations
 
+STOPPING = "the cluster is stopping"
+"""What a supervisor says that starts nothing any more."""
+
 
 class ClusterError(Exception):
     """What went wrong with a cluster, in one line that also says what to do."""

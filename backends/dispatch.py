@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from backends.faulty import Striker, faulty
 from backends.identity import Counters, Identity, identified
 from backends.journal import CALL_KEY, RUN_KEY, journaled
 from backends.load import LoadMeter
@@ -62,6 +63,21 @@ class Dispatch(grpc.GenericRpcHandler):
         self._wrap: dict[str, Callable[[Identity], Handler]] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._lazy: dict[str, Callable[[], None]] = {}
+        self._striker: Striker | None = None
+
+    @property
+    def striker(self) -> Striker | None:
+        """The fault at work on the calls that are counted; None for none."""
+        return self._striker
+
+    def strike_with(self, striker: Striker | None) -> None:
+        """Have calls that begin from now on struck, or no more.
+
+        The table is wrapped anew, so that without a fault no call pays for the possibility.
+        """
+        self._striker = striker
+        for path, wrap in self._wrap.items():
+            self._handlers[path] = wrap(self.identity)
 
     def add(self, service: str, handlers: Handlers, *, counted: bool = False, at_once: bool = True) -> None:
         """Serve the methods of `service`, full name; `at_once` as in `identity.identified`."""
@@ -134,6 +150,10 @@ class Dispatch(grpc.GenericRpcHandler):
                 request_streaming=handler.request_streaming,
                 response_streaming=handler.response_streaming,
             )
+        if self._striker is not None and counters is self.counters:
+            first = at_once and handler.response_streaming and not hasattr(behavior, "sends_initial_metadata")
+            behavior = faulty(behavior, self._striker, initial_metadata=first)
+            at_once = False
         wrapped: Any = identified(
             behavior,
             identity,

@@ -114,3 +114,24 @@ def _without_process(member: Member) -> str:
             return f"cannot start ({member.reason})"
         case _:
             return f"died ({member.reason or 'it starts again'}) and starts again soon"
+
+
+def restart_result(before: Fleet, now: Fleet, ids: Sequence[str]) -> tuple[bool, str]:
+    """Whether a restart of these is over, and what went wrong with it, one line.
+
+    Args:
+        before: The fleet when it was asked for.
+        now: The fleet after that.
+        ids: Whose; none named means all that there were.
+    """
+    over = True
+    for old in [before.known(id) for id in ids] or before.members:  # noqa: A001 -- as in A002
+        member = now.find(old.id)
+        if member is None or member.retiring:
+            return True, f"{old.id} does not come back: it was scaled away meanwhile"
+        if member.phase is Phase.STOPPED or member.after is After.STOP:
+            return True, f"{old.id} does not come back: it was drained meanwhile"
+        if member.phase is Phase.FAILED:
+            return True, f"{old.id} does not come up: {member.reason}"
+        over = over and member.phase is Phase.RUNNING and member.after is None and member.restarts > old.restarts
+    return over, ""

@@ -30,6 +30,7 @@ class Health:
 
     def __init__(self) -> None:
         self._statuses: dict[str, int] = {}
+        self._told: int | None = None
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._closed = False
 
@@ -40,9 +41,21 @@ class Health:
             for changed in self._watchers.get(name, ()):
                 changed.set()
 
+    def tell(self, status: str) -> None:
+        """Report this status, by its name, for every name that has one; "" for their own again."""
+        self._told = _Status.ServingStatus.Value(status) if status else None
+        for watchers in self._watchers.values():
+            for changed in watchers:
+                changed.set()
+
+    def _status(self, service: str) -> int | None:
+        own = self._statuses.get(service)
+        return own if own is None or self._told is None else self._told
+
     def name_of(self, service: str = "") -> str:
         """The status by its name: SERVING, NOT_SERVING, SERVICE_UNKNOWN."""
-        name: str = _Status.ServingStatus.Name(self._statuses.get(service, _Status.SERVICE_UNKNOWN))
+        status = self._status(service)
+        name: str = _Status.ServingStatus.Name(_Status.SERVICE_UNKNOWN if status is None else status)
         return name
 
     def close(self) -> None:
@@ -54,14 +67,14 @@ class Health:
 
     async def check(self, request: Any, context: Any) -> Any:
         """Check: NOT_FOUND for a name that has no status."""
-        status = self._statuses.get(request.service)
+        status = self._status(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return _Status(status=status)
 
     async def list(self, _request: bytes, _context: Any) -> bytes:
         """List: all names, sorted; a HealthListResponse already serialized."""
-        return list_response(sorted(self._statuses.items()))
+        return list_response([(name, self._status(name) or 0) for name in sorted(self._statuses)])
 
     async def watch(self, request: Any, context: Any) -> None:
         """Watch: the status now and after each change, SERVICE_UNKNOWN for a name that has none yet.
@@ -76,7 +89,9 @@ class Health:
         try:
             while True:
                 changed.clear()
-                status = self._statuses.get(request.service, _Status.SERVICE_UNKNOWN)
+                status = self._status(request.service)
+                if status is None:
+                    status = _Status.SERVICE_UNKNOWN
                 if status != sent:
                     await context.write(_Status(status=status))
                     sent = status

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from backends.cluster_errors import ClusterError, NotAnsweringError, NotRunningError
+from backends.cluster_errors import STOPPING, ClusterError, NotAnsweringError, NotRunningError, RefusedError
 from backends.view import ClusterView
 
 if TYPE_CHECKING:
@@ -192,13 +192,11 @@ class SupervisorLink:
         code = error.code() if isinstance(error, self._grpc.Call) else None
         if code is self._grpc.StatusCode.DEADLINE_EXCEEDED:
             return self._silent()
-        if code in (
-            self._grpc.StatusCode.UNAVAILABLE,
-            self._grpc.StatusCode.CANCELLED,
-            self._grpc.StatusCode.FAILED_PRECONDITION,
-        ):
+        details = str(error.details() if isinstance(error, self._grpc.Call) else error)
+        if code in (self._grpc.StatusCode.UNAVAILABLE, self._grpc.StatusCode.CANCELLED) or details == STOPPING:
             return not_running(self._folder)
-        details = error.details() if isinstance(error, self._grpc.Call) else error
+        if code is self._grpc.StatusCode.FAILED_PRECONDITION:
+            return RefusedError(details)
         return ClusterError(f"the supervisor of cluster {self._folder.cluster!r} refuses: {details}")
 
     def _silent(self) -> NotAnsweringError:
@@ -214,7 +212,7 @@ def open_link(folder: StateFolder) -> SupervisorLink:
     """
     end = time.monotonic() + ANSWER_S
     while folder.is_locked():
-        if _accepts(folder):
+        if accepts(folder):
             return SupervisorLink(folder)
         if time.monotonic() > end:
             raise silent(folder)
@@ -263,7 +261,8 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _accepts(folder: StateFolder) -> bool:
+def accepts(folder: StateFolder) -> bool:
+    """Whether somebody listens on the cluster's socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(os.fspath(folder.socket))

@@ -121,7 +121,7 @@ class Nursery:
         os.setpgid(0, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        # When the supervisor or this process dies, the kernel finds the group orphaned, and if a replica in it is frozen,
+        # When the supervisor or this process dies, the kernel finds the group orphaned, and if one in it is frozen it
         # sends all of them SIGHUP, then SIGCONT (_exit(2)). The second is welcome: it lets the frozen see that their
         # lifeline has ended, however hard the death was. The first must end nobody. Replicas inherit this.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import grpc.aio
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEADLINE_S = 0.5
+TELL_S = 2.0
 AT_ONCE = 50
 
 FRESH_S = 0.1
@@ -61,6 +63,20 @@ class ReplicaProbe:
         await self.gather(addresses)  # which opens the channels
         found = await asyncio.gather(*(self._rebalance(self._asked[a].channel) for a in addresses.values()))
         return sum(found)
+
+    async def tell(self, address: str, method: str, request: Any) -> str:
+        """Have a replica told something; returns "" when it heard, else the end of a sentence about it."""
+        if asked := self._asked.get(address):
+            asked.at = -math.inf  # what it said before that is old
+        # A channel of its own: those of the questions close when a replica drains.
+        async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+            try:
+                await getattr(cluster_pb2_grpc.ReplicaStub(channel), method)(request, timeout=TELL_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+                    return "does not answer"
+                return f"refuses: {error.details()}"
+        return ""
 
     async def _rebalance(self, channel: grpc.aio.Channel) -> int:
         async with self._slots:

@@ -15,6 +15,7 @@ import grpc.aio
 
 from backends import address, announce, builtin, introspection, load_service
 from backends import health as health_service
+from backends.control import ReplicaControl, local
 from backends.dispatch import Dispatch, Registrar
 from backends.errors import CannotStart
 from backends.identity import Identity
@@ -75,6 +76,7 @@ class Replica:
         journal = None if spec.journals is None else Journal(Path(spec.journals), spec.id)
         self._dispatch = Dispatch(self._identity, journal)
         self._health = health_service.Health()
+        self._control = ReplicaControl(self._dispatch, self._health, self._figures)
         self._moves = StreamMoves()
         self._server: grpc.aio.Server | None = None
         self._record: announce.Record | None = None
@@ -155,10 +157,10 @@ class Replica:
             self._rebalance, cluster_pb2.RebalanceRequest.FromString, cluster_pb2.RebalanceReply.SerializeToString
         )
         set_load = grpc.unary_unary_rpc_method_handler(
-            self._set_load, cluster_pb2.SetLoadRequest.FromString, cluster_pb2.ReplicaStats.SerializeToString
+            local(self._set_load), cluster_pb2.SetLoadRequest.FromString, cluster_pb2.ReplicaStats.SerializeToString
         )
-        self._dispatch.add(STATS, {"SetLoad": set_load})
-        self._dispatch.add(STATS, {"GetStats": stats, "Rebalance": rebalance})
+        orders = {"SetLoad": set_load, **self._control.handlers()}
+        self._dispatch.add(STATS, {"GetStats": stats, "Rebalance": rebalance, **orders})
         introspection.add(self._dispatch, self._described)
 
     def _described(self) -> tuple[str, ...]:
@@ -166,6 +168,9 @@ class Replica:
         return (*self.services, *_OWN)
 
     async def _stats(self, _request: object, _context: object) -> cluster_pb2.ReplicaStats:
+        return self._figures()
+
+    def _figures(self) -> cluster_pb2.ReplicaStats:
         counters = self._dispatch.counters
         return cluster_pb2.ReplicaStats(
             id=self.spec.id,
@@ -179,6 +184,7 @@ class Replica:
             open_streams=counters.open_streams,
             messages_received=counters.received,
             messages_sent=counters.sent,
+            fault=self._control.fault.message(),
         )
 
     async def _set_load(self, request: Any, context: Any) -> cluster_pb2.ReplicaStats:
@@ -258,6 +264,7 @@ class Replica:
         self._phase = "stopped"
 
     def _withdraw(self) -> None:
+        self._control.close()
         self._health.set_all(("", *self.services), serving=False)
         if self._keeping is not None:
             self._keeping.cancel()

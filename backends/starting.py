@@ -174,4 +174,6 @@ def not_serving_line(view: ClusterView, timeout_s: float) -> str:
 
 
 def _state(replica: ReplicaView) -> str:
+    if replica.paused:
+        return "is paused"
     return "does not answer" if replica.phase is Phase.RUNNING else replica.phase.value

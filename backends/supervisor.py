@@ -124,7 +124,7 @@ class FleetSupervisor:
 
     def begin(self) -> None:
         """Ask for the first replicas. Needs no loop: called as early as possible."""
-        self._act()
+        self.become(self.fleet)
 
     @property
     def over(self) -> bool:

@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backends import rolling
 from backends.fleet import Phase, backoff_s
 from backends.member import After
 
@@ -39,7 +40,7 @@ class News:
 
 def transitions(before: Fleet, after: Fleet) -> list[News]:
     """What changed between two fleets and is worth telling. How a replica ended on our word, `ending` tells."""
-    news = list(_of_cluster(before, after))
+    news = []
     known = {m.id: m for m in before.members}
     for member in after.members:
         old = known.pop(member.id, None)
@@ -47,8 +48,10 @@ def transitions(before: Fleet, after: Fleet) -> list[News]:
             news.append(_phase(member, old))
         elif old.pid == member.pid:
             news += _acts(old, member)
-    news += [News("stopped", m.id, m.address, "", f"{m.id} is gone") for m in known.values() if not m.has_process]
-    return news
+    # At the same moment: the one that serves now is why another may go.
+    news.sort(key=lambda each: each.kind != "serving")
+    gone = [News("stopped", m.id, m.address, "", f"{m.id} is gone") for m in known.values() if not m.has_process]
+    return [*_orders(before, after), *news, *gone, *_ends(before, after)]
 
 
 def ending(member: Member, *, code: int | None, why: str, stopping: bool) -> News | None:
@@ -62,7 +65,7 @@ def ending(member: Member, *, code: int | None, why: str, stopping: bool) -> New
     return News("died", member.id, member.address, how, f"{member.id} {how}; its calls are lost", logging.WARNING)
 
 
-def _of_cluster(before: Fleet, after: Fleet) -> Iterator[News]:
+def _orders(before: Fleet, after: Fleet) -> Iterator[News]:
     several = len(before.wanted_of) > 1 or len(after.wanted_of) > 1
     for version in {**before.wanted_of, **after.wanted_of}:
         was, wanted = before.wanted_of.get(version, 0), after.wanted_of.get(version, 0)
@@ -74,20 +77,21 @@ def _of_cluster(before: Fleet, after: Fleet) -> Iterator[News]:
         if share is not None and share != were.get(version):
             line = f"{version} gets {share:g} % of the calls"
             yield News("scaled", detail=line, line=line)
-    old, roll = before.roll, after.roll
-    if roll is None:
-        return
-    if not roll.over and (old is None or old.over):
+    roll = rolling.active(after)
+    if roll is not None and rolling.active(before) is None:
         names = ", ".join(roll.todo if not roll.now else (roll.now, *roll.todo))
         yield News("rolling-begun", detail=names, line=f"rolling restart of {names}")
-    if roll.over and old is not None and not old.over:
-        if roll.error:
-            yield News(
-                "rolling-failed", detail=roll.error, line=f"rolling restart: {roll.error}", level=logging.WARNING
-            )
-        else:
-            names = ", ".join(roll.done)
-            yield News("rolling-done", detail=names, line=f"rolling restart: {names} done")
+
+
+def _ends(before: Fleet, after: Fleet) -> Iterator[News]:
+    roll = after.roll
+    if roll is None or not roll.over or rolling.active(before) is None:
+        return
+    if roll.error:
+        yield News("rolling-failed", detail=roll.error, line=f"rolling restart: {roll.error}", level=logging.WARNING)
+    else:
+        names = ", ".join(roll.done)
+        yield News("rolling-done", detail=names, line=f"rolling restart: {names} done")
 
 
 def _acts(old: Member, member: Member) -> Iterator[News]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from backends.fault import NO_FAULT, Fault
 from backends.fleet import Phase
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class ReplicaView:
         restarts: How often it was started again.
         reason: Why it is BACKING_OFF or FAILED, one line.
         streams: Streams that are open now; they are among the calls in flight.
+        paused: Whether its process is frozen.
+        told_health: The health that it was told to report; "" for its own.
+        fault: What goes wrong with its calls on purpose.
+        spare: Whether it serves in the place of others during a rolling restart.
         zone: Where its record says it is; "" where that names no zone.
         version: Which version its record says it is.
         weight: What its record says it weighs.
@@ -43,6 +48,10 @@ class ReplicaView:
     restarts: int = 0
     reason: str = ""
     streams: int = 0
+    paused: bool = False
+    told_health: str = ""
+    fault: Fault = NO_FAULT
+    spare: bool = False
     zone: str = ""
     version: str = ""
     weight: int = 1
@@ -59,7 +68,19 @@ class ReplicaView:
 
     def as_dict(self) -> dict[str, object]:
         """What `lbdemo status --json` prints of it."""
-        return {**asdict(self), "phase": self.phase.name, "uptime_s": round(self.uptime_s, 3)}
+        own = {"phase": self.phase.name, "uptime_s": round(self.uptime_s, 3), "fault": self.fault.as_dict()}
+        return {**asdict(self), **own}
+
+    @property
+    def note(self) -> str:
+        """What was done to it on purpose, in a few words; "" for nothing."""
+        notes = [
+            "paused" if self.paused else "",
+            f"told {self.told_health}" if self.told_health else "",
+            f"fault: {self.fault}" if self.fault else "",
+            "spare" if self.spare else "",
+        ]
+        return "; ".join(note for note in notes if note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +101,26 @@ class VersionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollView:
+    """A rolling restart that goes on, by the replicas' names.
+
+    Attributes:
+        done: Those that serve again.
+        now: Which is restarted now; "" while the spare starts.
+        todo: Those that come yet.
+    """
+
+    done: tuple[str, ...] = ()
+    now: str = ""
+    todo: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many it is about."""
+        return len(self.done) + bool(self.now) + len(self.todo)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """A whole cluster.
 
@@ -93,6 +134,7 @@ class ClusterView:
         supervisor_pid: The supervisor's process.
         log_folder: Where the logs are.
         versions: The first one first; empty before the supervisor was asked.
+        roll: The rolling restart that goes on; None for none.
     """
 
     cluster: str
@@ -104,6 +146,7 @@ class ClusterView:
     supervisor_pid: int = 0
     log_folder: str = ""
     versions: tuple[VersionView, ...] = ()
+    roll: RollView | None = None
 
     @classmethod
     def of(cls, status: cluster_pb2.ClusterStatus) -> ClusterView:
@@ -118,6 +161,7 @@ class ClusterView:
             supervisor_pid=status.supervisor_pid,
             log_folder=status.log_folder,
             versions=tuple(_version(v) for v in status.versions),
+            roll=_roll(status.roll) if status.HasField("roll") else None,
         )
 
     def wanted_of(self, version: str | None) -> int:
@@ -145,6 +189,11 @@ class ClusterView:
         return len(self.replicas) == self.wanted == self.serving
 
     @property
+    def settled_but_paused(self) -> bool:
+        """Whether it is settled apart from replicas that somebody has frozen."""
+        return len(self.replicas) == self.wanted == sum(r.serves or r.paused for r in self.replicas)
+
+    @property
     def failed(self) -> tuple[ReplicaView, ...]:
         """The replicas that cannot start."""
         return tuple(r for r in self.replicas if r.phase is Phase.FAILED)
@@ -169,6 +218,7 @@ class ClusterView:
             "serving": self.serving,
             "supervisor_pid": self.supervisor_pid,
             "log_folder": self.log_folder,
+            "roll": None if self.roll is None else asdict(self.roll),
             "versions": [asdict(v) for v in self.versions],
             "replicas": [r.as_dict() for r in self.replicas],
         }
@@ -191,10 +241,18 @@ def _replica(status: cluster_pb2.ReplicaStatus) -> ReplicaView:
         restarts=status.restarts,
         reason=status.reason,
         streams=status.streams,
+        paused=status.paused,
+        told_health=status.told_health,
+        fault=Fault.of(status.fault),
+        spare=status.spare,
         zone=status.zone,
         version=status.version,
         weight=status.weight or 1,
     )
+
+
+def _roll(roll: cluster_pb2.Roll) -> RollView:
+    return RollView(done=tuple(roll.done), now=roll.now, todo=tuple(roll.todo))
 
 
 def _version(status: cluster_pb2.VersionStatus) -> VersionView:
