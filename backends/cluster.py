@@ -19,7 +19,7 @@ from backends.cluster_errors import (
     OtherServiceError,
     SupervisorLostError,
 )
-from backends.starting import ONE_ZONE, Starting, cannot_start_line, not_serving_line
+from backends.starting import ONE_ZONE, Starting, cannot_start_line, not_serving_line, paused_line
 from backends.state import StateFolder
 
 if TYPE_CHECKING:
@@ -291,8 +291,10 @@ def _carry_out(
                 if last.wanted_of(version) == asked:
                     line += change.undo(link, before)
                 raise CannotStartError(line)
-            if last.settled or last.settled_but_paused:
+            if last.settled:
                 break
+            if last.settled_but_paused:  # waiting would not change that
+                raise NotServingInTimeError(f"{paused_line(last)}{_overruled(last, asked, version)}; {_STAYS}")
             if time.monotonic() > end:
                 line = not_serving_line(last, timeout_s) + _overruled(last, asked, version)
                 raise NotServingInTimeError(f"{line}; {_STAYS}")

@@ -173,6 +173,16 @@ def not_serving_line(view: ClusterView, timeout_s: float) -> str:
     )
 
 
+def paused_line(view: ClusterView) -> str:
+    """Which replicas are frozen where all others serve, and what lets them go on."""
+    names = [r.id for r in view.replicas if r.paused]
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"{view.serving} of {view.wanted} replicas serve, {', '.join(names)} {verb} paused: "
+        f"'lbdemo resume {' '.join(names)}' lets {'it' if len(names) == 1 else 'them'} go on"
+    )
+
+
 def _state(replica: ReplicaView) -> str:
     if replica.paused:
         return "is paused"

@@ -151,9 +151,6 @@ def what_happened(view: ClusterView, before: int, served: int, elapsed_s: float,
         line = f"{many} {verb} after {elapsed_s:.2f} s"
         if before:
             line += f" ({before} before)" if before == served else f" ({served} of {before} before)"
-    elif view.settled_but_paused:
-        names = [r.id for r in view.replicas if r.paused]
-        line = f"{view.serving} of {many} serve; {', '.join(names)} {'is' if len(names) == 1 else 'are'} paused"
     elif view.serving >= view.wanted:
         rest = len(view.replicas) - view.serving
         line = f"{many} {verb}; {rest} more {'drains' if rest == 1 else 'drain'}"
