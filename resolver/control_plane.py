@@ -1,7 +1,7 @@
 """The control plane: a thread with its loop, its private socket and the sources it keeps up to date.
 
-It ends by itself with its last lease and its last subscription: no thread, socket, task or file of it is left then. Who
-may have one, and when, is runtime.py's matter.
+It ends by itself with its last lease and its last subscription: no thread, socket, task or file of it is left then. If
+it fails before, it begins again, on the same thread and socket. Who may have one, and when, is runtime.py's matter.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import contextlib
 import logging
 import re
 import threading
-from dataclasses import dataclass, field
+import traceback
+import weakref
 from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 
+from resolver.backoff import Backoff
 from resolver.claims import Feed, Lease, SourceSpec, Subscription
 from resolver.errors import ControlPlaneError, SharedPolicyError
-from resolver.health import grpc_health_check
 from resolver.loop import ControlPlaneLoop
 from resolver.private_folder import PrivateFolder
-from resolver.probes import Pace
 from resolver.services import Services, unique
-from resolver.snapshots import SnapshotSource
+from resolver.sources import Sources
 from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
 from resolver.xds.server import AdsServer
@@ -48,15 +48,7 @@ _START_S = 10.0
 _END_S = 2.0
 _END_TRIES = 10
 _SETTLE_S = 0.2
-
-
-@dataclass(slots=True)
-class _Source:
-    """A running source and who listens to it."""
-
-    source: SnapshotSource
-    task: asyncio.Task[None]
-    subscriptions: list[Subscription] = field(default_factory=list)
+_AGAIN_S = 0.05
 
 
 class ControlPlane:
@@ -85,15 +77,18 @@ class ControlPlane:
         self._folder: PrivateFolder | None = None
         self.store = ResourceStore()
         self.ads = AdsServer(self.store, stream_ended=self._review)
-        self._pace = Pace()
         self._specs: dict[SourceSpec, str] = {}  # -> the source's key
+        self._factories: dict[str, WatcherFactory] = {}  # by the source's key
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._services = Services()
         self._leases: set[Lease] = set()
         self._subscriptions: set[Subscription] = set()
-        self._sources: dict[str, _Source] = {}  # by key; touched on the loop only
+        self._sources = Sources(self._published)  # touched on the loop only
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
         self._hurry: asyncio.Event | None = None
+        self._told_to_end = threading.Event()
+        self._alive = threading.Event()
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, name="lbdemo control plane", daemon=True)
 
@@ -111,6 +106,7 @@ class ControlPlane:
 
     def end(self) -> None:
         """Ask the thread to end, and soon; leases that are left lose their service. From any thread."""
+        self._told_to_end.set()
         if self._loop is not None and self._ended is not None and self._hurry is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself meanwhile
                 self._loop.call_soon_threadsafe(self._hurry.set)
@@ -121,6 +117,10 @@ class ControlPlane:
         self._thread.join(timeout_s)
         if self._thread.is_alive() and self._folder is not None:
             self._folder.remove()
+
+    def alive_within(self, timeout_s: float) -> bool:
+        """Wait until the socket is served, if it just is not after a failure. Not with the lock held."""
+        return self._alive.wait(timeout_s)
 
     def released_within(self, timeout_s: float) -> bool:
         """Wait until the socket is free for another; False when it is not in time."""
@@ -142,14 +142,15 @@ class ControlPlane:
         `is_own` gives the lease a service that no other one shares, `zone` names the endpoints that come first.
         """
         if loop is not None:
+            self._loops.add(loop)
             self._call(lambda: self._share_with(loop))
-        source = self._source_key(spec)
+        source = self._source_key(spec, factory)
         service = None if is_own else self._services.find(source, policy, zone)
         if service is None:
             service = self._services.add(source, policy, is_own=is_own, zone=zone)
             key = service.key
             # The loop runs this before anything that a channel, opened later, can ask of it.
-            self._call(lambda: self._offer(spec, key, factory))
+            self._call(lambda: self._offer(key))
         lease = Lease(f"xds://{AUTHORITY}/{service.key}", service.key, self)
         self._leases.add(lease)
         return lease
@@ -179,66 +180,85 @@ class ControlPlane:
         self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]
     ) -> Subscription:
         """Follow a target. With the lock held, from any thread but our own."""
-        subscription = Subscription(self, self._source_key(spec), callback)
-        self._begin(spec, factory, subscription)
+        subscription = Subscription(self, self._source_key(spec, factory), callback)
+        self._begin(subscription)
         return subscription
 
     def feed(self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]) -> Feed:
         """The same, and offer the endpoints to an Envoy."""
-        feed = Feed(self, self._source_key(spec), callback)
-        self._begin(spec, factory, feed)
+        feed = Feed(self, self._source_key(spec, factory), callback)
+        self._begin(feed)
         return feed
 
-    def _begin(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
+    def _begin(self, subscription: Subscription) -> None:
         self._subscriptions.add(subscription)
-        self._call(lambda: self._follow(spec, factory, subscription))
+        self._call(lambda: self._follow(subscription))
 
     def review_soon(self) -> None:
         """Look on the loop which leases and subscriptions are over. From any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nothing to review
-            self._call(self._review)
+        self._call(self._review)
 
     def _call(self, function: Callable[[], object]) -> None:
         assert self._loop is not None  # noqa: S101 -- set before `start` returns
-        self._loop.call_soon_threadsafe(function)
+        with contextlib.suppress(RuntimeError):  # the loop has ended: for good, or the next one resumes all there is
+            self._loop.call_soon_threadsafe(function)
 
     def _share_with(self, other: asyncio.AbstractEventLoop) -> None:
         assert isinstance(self._loop, ControlPlaneLoop)  # noqa: S101 -- it is the one that `_run` makes
         self._loop.share_with(other)
 
-    def _source_key(self, spec: SourceSpec) -> str:
+    def _source_key(self, spec: SourceSpec, factory: WatcherFactory) -> str:
         if spec not in self._specs:
-            self._specs[spec] = unique(_readable(spec.target), set(self._specs.values()))
+            self._specs[spec] = key = unique(_readable(spec.target), set(self._specs.values()))
+            self._factories[key] = factory
         return self._specs[spec]
 
     # What follows runs on the loop.
 
     def _run(self) -> None:
+        backoff = Backoff(first_s=_AGAIN_S)
+        try:
+            while not self._live():
+                # Whoever has a channel counts on us: what failed in the last life need not fail in the next.
+                if self._told_to_end.wait(backoff.next_s()):
+                    break
+        finally:
+            with self._lock:
+                self._unneeded(self)
+            self._released.set()
+
+    def _live(self) -> bool:
+        """One life, from the socket's begin to its end; False when it failed, and another is due."""
         try:
             with asyncio.Runner(loop_factory=ControlPlaneLoop) as runner:
                 runner.run(self._main())
         except BaseException as error:  # noqa: BLE001 -- told to whoever waits for the start, or logged
             if self._ready.done():
-                _log.critical("the control plane failed; channels keep their last endpoints", exc_info=error)
-            else:
-                text = f"the control plane's socket {self.socket_path} cannot be served: {error}"
-                self._ready.set_exception(ControlPlaneError(text))
-        finally:
-            with self._lock:
-                self._unneeded(self)
-            self._released.set()
+                _log.critical("the control plane failed and begins again; channels go on meanwhile", exc_info=error)
+                traceback.clear_frames(error.__traceback__)  # a log that keeps it would keep the server
+                return False
+            text = f"the control plane's socket {self.socket_path} cannot be served: {error}"
+            self._ready.set_exception(ControlPlaneError(text))
+        return True
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._hurry = asyncio.Event()
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)))
+        # The store is the last life's: who comes back is told the last good endpoints until there are others.
+        self.ads = AdsServer(self.store, stream_ended=self._review)
         self.ads.add_to(server)
+        self._sources = Sources(self._published)
         self._folder = folder = PrivateFolder(self.socket_path.parent)
         try:
             server.add_insecure_port(f"unix:{self.socket_path}")
             await server.start()
-            self._ready.set_result(None)
+            if self._ready.done():
+                self._resume()
+            else:  # whoever waits for it holds the lock, and nobody can have asked for anything
+                self._ready.set_result(None)
+            self._alive.set()
             while not self._ended.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), _REVIEW_S)
@@ -247,27 +267,40 @@ class ControlPlane:
             # The socket first: whoever opens a channel now waits for it. What a registry's watcher takes its time
             # with, nobody waits for.
             self.ads.close()
-            await server.stop(1.0)
-            folder.remove()
-            self._released.set()
-            tasks = [running.task for running in self._sources.values()]
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=_END_S)
+            self._alive.clear()
+            try:
+                await server.stop(1.0)
+            finally:
+                folder.remove()
+            failed = not self._ended.is_set()
+            if not failed:
+                self._released.set()
+            # After a failure the next life is urgent: core waits for a second before it looks again, and then longer.
+            await self._sources.end(_SETTLE_S if failed else _END_S)
             # What was cancelled completes in core a little later. With our loop closed by then it would arrive in
             # whichever loop of the application is alive, which would print it; core has no way to tell that it is done.
             put_back = False
-            for _ in range(_END_TRIES):
+            for _ in range(0 if failed else _END_TRIES):
                 put_back = put_back or self._on_ended()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), _SETTLE_S)
                 if put_back or self._hurry.is_set():
                     break
 
-    def _offer(self, spec: SourceSpec, key: str, factory: WatcherFactory) -> None:
+    def _resume(self) -> None:
+        """Take up what the life before left, and what came since."""
+        for loop in list(self._loops):
+            self._share_with(loop)
+        with self._lock:
+            services, subscriptions = self._services.keys, list(self._subscriptions)
+        for key in services:
+            self._offer(key)
+        for subscription in subscriptions:
+            self._follow(subscription)
+
+    def _offer(self, key: str) -> None:
         if (service := self._put(key)) is not None:
-            self._ensure(spec, service.source, factory)
+            self._ensure(service.source)
 
     def _put(self, key: str) -> Service | None:
         """Tell the streams of a service as it is now; None when it was let go of before its turn came."""
@@ -280,39 +313,27 @@ class ControlPlane:
         self.ads.changed()
         return service
 
-    def _follow(self, spec: SourceSpec, factory: WatcherFactory, subscription: Subscription) -> None:
-        running = self._ensure(spec, subscription.source, factory)
+    def _follow(self, subscription: Subscription) -> None:
+        if not self._ensure(subscription.source):
+            return
         if isinstance(subscription, Feed):
             self.store.offer_plainly(subscription.source)
             self.ads.changed()
-        running.subscriptions.append(subscription)
-        if running.source.latest is not None:
-            _tell(subscription, running.source.latest)
+        self._sources.follow(subscription.source, subscription)
 
-    def _ensure(self, spec: SourceSpec, key: str, factory: WatcherFactory) -> _Source:
-        if key not in self._sources:
-            check = None
-            if spec.health_service is not None:
-                check = grpc_health_check(
-                    spec.health_service, credentials=spec.credentials, options=spec.options, pace=self._pace
-                )
-            source = SnapshotSource(
-                str(spec.target),
-                lambda: factory(spec.target),
-                check=check,
-                publish=lambda snapshot: self._published(key, source, snapshot),
-            )
-            self._sources[key] = _Source(source, asyncio.create_task(source.run(), name=f"source {key}"))
-        return self._sources[key]
+    def _ensure(self, source: str) -> bool:
+        """Have the source run; False when it was let go of before its turn came."""
+        with self._lock:
+            spec = next((spec for spec, key in self._specs.items() if key == source), None)
+            factory = self._factories.get(source)
+        if spec is None or factory is None:
+            return False
+        self._sources.ensure(source, spec, factory)
+        return True
 
-    def _published(self, key: str, source: SnapshotSource, snapshot: Snapshot) -> None:
-        running = self._sources.get(key)
-        if running is None or running.source is not source:
-            return  # let go of while it was about to speak
+    def _published(self, key: str, snapshot: Snapshot) -> None:
         self.store.put_snapshot(key, snapshot)
         self.ads.changed()
-        for subscription in list(running.subscriptions):
-            _tell(subscription, snapshot)
 
     def _review(self) -> None:
         """Let go of what nobody needs any more; with nothing left, end."""
@@ -325,23 +346,13 @@ class ControlPlane:
                 self.store.remove_service(key)
             used_sources = self._services.sources | {s.source for s in self._subscriptions}
             self._specs = {spec: key for spec, key in self._specs.items() if key in used_sources}
-            for key in self._sources.keys() - used_sources:
-                self._sources.pop(key).task.cancel()
+            self._factories = {key: factory for key, factory in self._factories.items() if key in used_sources}
+            for key in self._sources.retain(used_sources):
                 self.store.remove_source(key)
-            for running in self._sources.values():
-                running.subscriptions = [s for s in running.subscriptions if not s.closed]
+            self._sources.mend()
             if not self._leases and not self._subscriptions:
                 self._unneeded(self)
                 self._ended.set()
-
-
-def _tell(subscription: Subscription, snapshot: Snapshot) -> None:
-    if subscription.closed:
-        return
-    try:
-        subscription.callback(snapshot)
-    except (Exception, SystemExit):  # noqa: BLE001 -- a callback's fault must not end the watch for everybody
-        _log.exception("a snapshot callback failed")
 
 
 def _readable(target: Target) -> str:

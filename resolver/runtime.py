@@ -56,7 +56,9 @@ def lease(
     with _lock:
         plane = _running()
         _bootstrap.install(f"unix:{plane.socket_path}")
-        return plane.lease(spec, factory, policy, loop, is_own=is_own, zone=zone)
+        taken = plane.lease(spec, factory, policy, loop, is_own=is_own, zone=zone)
+    plane.alive_within(_RELEASE_S)  # core that finds no socket looks again after a second
+    return taken
 
 
 def switch(lease: Lease, policy: Policy, *, together: bool) -> None:

@@ -62,6 +62,11 @@ class Services:
         return gone
 
     @property
+    def keys(self) -> list[str]:
+        """Of all of them."""
+        return list(self._by_key)
+
+    @property
     def sources(self) -> set[str]:
         """The sources that they need."""
         return {service.source for service in self._by_key.values()}

@@ -1,0 +1,157 @@
+"""What of the control plane dies is begun again; calls go on with the last endpoints meanwhile, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+import lb_client
+import resolver
+from resolver import runtime
+from resolver.control_plane import ControlPlane
+from resolver.snapshots import SnapshotSource
+from resolver.testing import ManualRegistry
+from tests.support.backend import Backend, who
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import grpc
+
+    from resolver import Snapshot
+
+
+@pytest.fixture
+def backends() -> Iterator[list[Backend]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Backend(f"b{n}")) for n in range(3)]
+
+
+@contextmanager
+def _calls_that_must_not_fail(channel: grpc.Channel) -> Iterator[None]:
+    over = threading.Event()
+    failures: list[Exception] = []
+
+    def call() -> None:
+        while not over.wait(0.002):
+            try:
+                who(channel)
+            except Exception as error:  # noqa: BLE001 -- told below
+                failures.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        caller.join()
+    assert failures == []
+
+
+def _cancel(task_is: Callable[[asyncio.Task[object]], bool]) -> None:
+    """Cancel tasks on the control plane's loop; at least one must be there."""
+    plane = runtime._current
+    assert plane is not None
+    loop = plane._loop
+    assert loop is not None
+    found = threading.Event()
+
+    def cancel() -> None:
+        for task in asyncio.all_tasks(loop):
+            if task_is(task):
+                task.cancel()
+                found.set()
+
+    loop.call_soon_threadsafe(cancel)
+    assert found.wait(5)
+
+
+def _kill_the_main_task() -> None:
+    _cancel(lambda task: getattr(task.get_coro(), "__qualname__", "") == ControlPlane._main.__qualname__)
+
+
+def _kill_the_watch() -> None:
+    _cancel(lambda task: task.get_name().startswith("source "))
+
+
+def _kill_the_stream() -> None:
+    _cancel(lambda task: task.get_name() == "ads reader")
+
+
+@pytest.mark.parametrize("accident", [_kill_the_main_task, _kill_the_watch, _kill_the_stream])
+def test_calls_go_on_and_changes_arrive_again(backends: list[Backend], accident: Callable[[], None]) -> None:
+    first, second, third = backends
+    seen: list[Snapshot] = []
+    with (
+        ManualRegistry([first.address, second.address]) as registry,
+        lb_client.insecure_channel(registry.target) as channel,
+        resolver.watch(registry.target, seen.append),
+    ):
+        eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}))
+        with _calls_that_must_not_fail(channel):
+            accident()
+            registry.add(third.address)
+            eventually(lambda: _assert_equal(set(who(channel, 3)), {"b0", "b1", "b2"}), within_s=10)
+            registry.remove(first.address)
+            eventually(lambda: _assert_equal(set(who(channel, 3)), {"b1", "b2"}), within_s=10)
+        assert seen[-1].addresses == {second.address, third.address}
+        assert registry.watchers == 1
+
+
+def test_fault_of_ours_on_the_loop_ends_neither_the_thread_nor_what_channels_count_on(
+    backends: list[Backend], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, _ = backends
+    with ManualRegistry([first.address]) as registry, lb_client.insecure_channel(registry.target) as channel:
+        assert who(channel) == ["b0"]
+        review, faults = ControlPlane._review, iter([KeyError("a fault of ours"), SystemExit(3)])
+
+        def faulty(self: ControlPlane) -> None:
+            if (fault := next(faults, None)) is not None:
+                raise fault
+            review(self)
+
+        with _calls_that_must_not_fail(channel):
+            monkeypatch.setattr(ControlPlane, "_review", faulty)
+            eventually(lambda: _assert_equal(_told(caplog), 2), within_s=10)
+            # A channel that is opened while it begins again is served as well.
+            with lb_client.insecure_channel(registry.target, policy=lb_client.PickFirst()) as other:
+                assert who(other, wait_for_ready=True) == ["b0"]
+            registry.add(second.address)
+            eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}), within_s=10)
+
+
+def test_watch_that_ends_by_a_fault_of_ours_is_begun_again(
+    backends: list[Backend], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, _ = backends
+    run, faults = SnapshotSource.run, iter([RuntimeError("a fault of ours")])
+
+    async def faulty(self: SnapshotSource) -> None:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        await run(self)
+
+    monkeypatch.setattr(SnapshotSource, "run", faulty)
+    with ManualRegistry([first.address]) as registry, lb_client.insecure_channel(registry.target) as channel:
+        assert who(channel, wait_for_ready=True) == ["b0"]
+        registry.add(second.address)
+        eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}))
+    assert "a fault of ours" in caplog.text
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(
+        record.levelno == logging.CRITICAL and "begins again" in record.getMessage() for record in caplog.records
+    )
+
+
+def _assert_equal(actual: object, expected: object) -> None:
+    assert actual == expected
