@@ -38,6 +38,7 @@ class Measurement:
         load: How many, how fast.
         metadata: Sent with each call.
         labels: Names for the calls, with the same metadata, so that there is a ledger; None for none.
+        with_latency: Whether to keep latencies over time too.
 
     Attributes:
         recorder: What was recorded so far; `flush` first.
@@ -59,6 +60,7 @@ class Measurement:
         load: Load,
         metadata: Sequence[tuple[str, str]] = (),
         labels: CallLabels | None = None,
+        with_latency: bool = False,
     ) -> None:
         self._channel = channel
         self._view = view
@@ -67,7 +69,7 @@ class Measurement:
         self.load = load
         self.tracker = tracker
         self.recorder = CallRecorder()
-        self.recording = RunRecording(self.recorder, labels)
+        self.recording = RunRecording(self.recorder, labels, with_latency=with_latency)
         self.seen: list[Happening] = []
         self._driver = CallDriver(channel, method, request, self.recording, load, metadata=metadata, labels=labels)
         self._warm_up: WarmUp | None = None

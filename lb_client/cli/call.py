@@ -89,7 +89,7 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     policy_is_given = ctx.get_parameter_source("policy") is not click.core.ParameterSource.DEFAULT
     if options["via"] == "proxy" and policy_is_given:
         raise click.UsageError("--policy is the client's, and with --via proxy an Envoy balances, by round_robin.")
-    plan = _plan(**options)
+    plan = _plan(**options, detailed=as_json or options["ledger"])
     from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
 
     report = carry_out(plan)
@@ -116,6 +116,7 @@ def _plan(
     warm_up_timeout: float,
     watch: bool,
     ledger: bool,
+    detailed: bool,
 ) -> Plan:
     """The options as a plan.
 
@@ -179,6 +180,7 @@ def _plan(
         warm_up_timeout_s=warm_up_timeout,
         watch=watch,
         ledger=ledger,
+        detailed=detailed,
         requested=requested,
     )
 

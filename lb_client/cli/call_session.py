@@ -40,6 +40,7 @@ class Plan:
         warm_up_timeout_s: The longest that warm-up may take.
         watch: Whether to show the spread live.
         ledger: Whether to account for every call.
+        detailed: Whether somebody wants to see latencies over time.
         requested: Every input, for the report to repeat.
     """
 
@@ -56,6 +57,7 @@ class Plan:
     warm_up_timeout_s: float
     watch: bool
     ledger: bool
+    detailed: bool
     requested: dict[str, Any]
 
 
@@ -144,6 +146,7 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
         load=plan.load,
         metadata=plan.metadata,
         labels=labels,
+        with_latency=plan.detailed,
     )
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:

@@ -37,6 +37,7 @@ class RunRecording:
     Args:
         recorder: Of the sums.
         labels: The calls' names; None without a ledger.
+        with_latency: Whether the slices keep latencies too.
 
     Attributes:
         traffic: The slices.
@@ -44,15 +45,13 @@ class RunRecording:
         labels: As given.
     """
 
-    def __init__(self, recorder: CallRecorder, labels: CallLabels | None = None) -> None:
-        self._recorder = recorder
-        self.traffic = TrafficRecorder()
+    def __init__(self, recorder: CallRecorder, labels: CallLabels | None = None, *, with_latency: bool = True) -> None:
+        self.traffic = TrafficRecorder(with_latency=with_latency)
         self.labels = labels
         self.book = None if labels is None else CallBook()
+        self._takers = [recorder.add, self.traffic.add, *([self.book.add] if self.book is not None else [])]
 
     def add(self, record: CallRecord) -> None:
         """One call that ended."""
-        self._recorder.add(record)
-        self.traffic.add(record)
-        if self.book is not None:
-            self.book.add(record)
+        for take in self._takers:
+            take(record)

@@ -90,41 +90,67 @@ class TrafficRecorder:
         begin_s: Where the first slice begins.
         width_s: Of a slice at first.
         most: How many slices there may be.
+        with_latency: Whether to keep latencies too.
+
+    Attributes:
+        begin_s: As given; may be set as long as nothing was recorded.
     """
 
-    def __init__(self, begin_s: float = 0.0, *, width_s: float = FIRST_WIDTH_S, most: int = MOST_SLICES) -> None:
+    def __init__(
+        self,
+        begin_s: float = 0.0,
+        *,
+        width_s: float = FIRST_WIDTH_S,
+        most: int = MOST_SLICES,
+        with_latency: bool = True,
+    ) -> None:
         self.begin_s = begin_s
+        self._with_latency = with_latency
+        self._slice = _Slice()
+        self._from_s = self._to_s = 0.0  # of `_slice`: none yet
         self._width_s = width_s
         self._most = most
         self._slices: list[_Slice] = []
-        self._keys: dict[Key, Key] = {}
+        self._keys: set[Key] = set()
 
     def add(self, record: CallRecord) -> None:
         """Count one call that ended."""
         start_s, latency_s, status, _, replica, address, _, _ = record
-        index = int((start_s + latency_s - self.begin_s) / self._width_s)
+        end_s = start_s + latency_s
+        # Looking for the slice is dearer than staying in it.
+        piece = self._slice if self._from_s <= end_s < self._to_s else self._find(end_s)
+        key = (replica, address)
+        if key in piece.calls:
+            piece.calls[key] += 1
+        else:
+            piece.calls[self._key(key)] = piece.calls.get(self._key(key), 0) + 1
+        if status != "OK":
+            key = self._key(key)
+            piece.failed[key] = piece.failed.get(key, 0) + 1
+        elif self._with_latency:
+            piece.latency.add(latency_s)
+
+    def _find(self, end_s: float) -> _Slice:
+        index = max(0, int((end_s - self.begin_s) / self._width_s))
         if index >= len(self._slices):
             index = self._reach(index)
-        piece = self._slices[max(0, index)]
-        key = (replica, address)
-        key = self._keys.get(key) or self._key(key)
-        piece.calls[key] = piece.calls.get(key, 0) + 1
-        if status == "OK":
-            piece.latency.add(latency_s)
-        else:
-            piece.failed[key] = piece.failed.get(key, 0) + 1
+        self._from_s = self.begin_s + index * self._width_s
+        self._to_s = self._from_s + self._width_s
+        self._slice = self._slices[index]
+        return self._slice
 
     def _key(self, key: Key) -> Key:
-        known = self._keys[key] = key if len(self._keys) < MOST_BACKENDS else OTHERS
-        if len(self._keys) > 2 * MOST_BACKENDS:  # whoever is one of the others need not be remembered
-            del self._keys[key]
-        return known
+        if key not in self._keys and len(self._keys) >= MOST_BACKENDS:
+            return OTHERS
+        self._keys.add(key)
+        return key
 
     def _reach(self, index: int) -> int:
         """Make slices up to this one; where it is by now."""
         while index >= self._most:
             self._slices = [_merged(self._slices[number : number + 2]) for number in range(0, len(self._slices), 2)]
             self._width_s *= 2
+            self._from_s = self._to_s = 0.0
             index //= 2
         while len(self._slices) <= index:
             self._slices.append(_Slice())
