@@ -8,6 +8,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lb_client.history.chart import Chart
+from lb_client.ledger.words import lines as ledger_lines
 from lb_client.membership import in_order
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration
@@ -31,7 +33,7 @@ _UNKNOWN = "—"
 def page_of(report: Report, paper: Paper) -> str:
     """The report as text, with an empty line before and after it."""
     page = _Page(report, paper)
-    lines = ["", *page.title(), "", *page.backends(), "", *page.facts(), "", *page.verdict(), ""]
+    lines = ["", *page.title(), "", *page.backends(), "", *page.facts(), "", *page.history(), *page.verdict(), ""]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
@@ -108,13 +110,36 @@ class _Page:
         of = len(warm_up.connected) + len(warm_up.missing)
         connected = f"{len(warm_up.connected)} of {of} connected" if warm_up.missing else f"{of} connected"
         yield from self._fact("warm-up", f"{connected} in {duration(warm_up.elapsed_s)}, not counted")
-        for number, event in enumerate(in_order(report.events)[:MAX_EVENTS]):
-            at = f"{event.at_s - run.begin_s:+.2f} s"
-            yield from self._fact("" if number else "events", f"{at}  {event.text}")
-        if len(report.events) > MAX_EVENTS:
-            yield from self._fact("", f"… {len(report.events) - MAX_EVENTS:,} more")
+        if not self._has_history:
+            yield from self._events()
         if report.answer is not None:
             yield from self._fact("answer", _one_line(report.answer))
+
+    def _events(self) -> Iterator[str]:
+        events = in_order(self._report.events)
+        for number, event in enumerate(events[:MAX_EVENTS]):
+            at = f"{event.at_s - self._report.run.begin_s:+.2f} s"
+            yield from self._fact("" if number else "events", f"{at}  {event.text}")
+        if len(events) > MAX_EVENTS:
+            yield from self._fact("", f"… {len(events) - MAX_EVENTS:,} more")
+
+    @property
+    def _has_history(self) -> bool:
+        """Whether there is more to draw than a few lines: something happened, and for long enough to have a shape."""
+        history = self._report.history
+        return history is not None and bool(history.happenings or history.ledger)
+
+    def history(self) -> Iterator[str]:
+        """Traffic and events over time, and the ledger; nothing of a run in which nothing happened."""
+        history = self._report.history
+        if history is None or not self._has_history:
+            return
+        drawn = list(Chart(history, self._paper).lines())
+        yield from [*drawn, ""] if drawn else []
+        if history.ledger is not None:
+            for number, line in enumerate(ledger_lines(history.ledger)):
+                yield from self._fact("" if number else "ledger", line)
+            yield ""
 
     def _fact(self, name: str, text: str, *codes: str) -> Iterator[str]:
         yield from self._wrapped(text, f" {self._paper.paint(f'{name:<8}', DIM)} ", " " * 10, *codes)
