@@ -11,13 +11,18 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, TextIO
 
+from lb_client.cli.call_axis import LiveAxis
 from lb_client.cli.call_screen import Screen
+from lb_client.history.happenings import noticed
 from lb_client.membership import MOMENT_MAX_S, MOMENT_S, in_order, natural_key
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration, printable
 from lb_client.rows import NOBODY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lb_client.history.happenings import Happening
     from lb_client.measurement import Measurement
     from lb_client.paper import Paper
 
@@ -89,9 +94,15 @@ async def show_progress(measurement: Measurement) -> None:
             await asyncio.sleep(TICK_S)
 
 
-async def watch_spread(measurement: Measurement, title: str) -> None:
-    """Show the spread as it is now, ten times a second on a terminal, once a second in a pipe; until cancelled."""
-    live = LiveSpread(measurement, title)
+async def watch_spread(measurement: Measurement, title: str, heard: Sequence[Happening] = ()) -> None:
+    """Show the spread as it is now, ten times a second on a terminal, once a second in a pipe; until cancelled.
+
+    Args:
+        measurement: That runs.
+        title: What it is.
+        heard: What the cluster says; it grows meanwhile.
+    """
+    live = LiveSpread(measurement, title, heard=heard, axis=LiveAxis(measurement.recording))
     if not sys.stderr.isatty():
         await live.write_lines(sys.stderr)
         return
@@ -104,14 +115,31 @@ async def watch_spread(measurement: Measurement, title: str) -> None:
 
 
 class LiveSpread:
-    """Frames of the live view from a measurement that runs."""
+    """Frames of the live view from a measurement that runs.
 
-    def __init__(self, measurement: Measurement, title: str) -> None:
+    Args:
+        measurement: That runs.
+        title: What it is.
+        heard: What the cluster says; it grows meanwhile.
+        axis: Draws the last seconds; None for none.
+    """
+
+    def __init__(
+        self,
+        measurement: Measurement,
+        title: str,
+        *,
+        heard: Sequence[Happening] = (),
+        axis: LiveAxis | None = None,
+    ) -> None:
         self._measurement = measurement
         self._title = title
         self._window = Window()
         self._begin_s = time.monotonic()
         self._events_told = 0
+        self._heard = heard
+        self._heard_told = 0
+        self._axis = axis
 
     def frame(self, paper: Paper) -> tuple[list[str], list[str]]:
         """The lines that are news for good, and those to be drawn over by the next frame."""
@@ -119,8 +147,17 @@ class LiveSpread:
         counts = self._counts()
         self._window.add(now_s, counts)
         rates = self._window.rates()
-        news = [paper.paint(f" {text}", YELLOW) for text in self._news(now_s)]
-        return news, [self._head(paper, now_s), "", *self._table(paper, counts, rates)]
+        news = [self._told(paper, happening) for happening in self._news(now_s)]
+        axis = self._axis.lines(paper, now_s) if self._axis is not None else []
+        return news, [self._head(paper, now_s), "", *self._table(paper, counts, rates), *axis]
+
+    def _told(self, paper: Paper, happening: Happening) -> str:
+        letter = "" if self._axis is None else f"{self._axis.mark(happening)} "
+        return paper.paint(paper.fit(f" {letter}{self._line(happening)}"), YELLOW)
+
+    def _line(self, happening: Happening) -> str:
+        detail = f" ({happening.detail})" if happening.detail else ""
+        return f"{happening.at_s - self._begin_s:6.2f} s  {happening.text}{detail}"
 
     async def write_lines(self, out: TextIO) -> None:
         """The same for a pipe: events as they come, the recent spread once a second."""
@@ -130,7 +167,7 @@ class LiveSpread:
             await self._measurement.flush()
             now_s = time.monotonic()
             self._window.add(now_s, self._counts())
-            lines = self._news(now_s)
+            lines = [self._line(happening) for happening in self._news(now_s)]
             if now_s >= next_s:
                 next_s += 1.0
                 lines.append(f"{now_s - self._begin_s:6.1f} s  {self.shares(self._window.rates())}")
@@ -200,13 +237,16 @@ class LiveSpread:
                 counts[member.id, member.address] = 0
         return counts
 
-    def _news(self, now_s: float) -> list[str]:
+    def _news(self, now_s: float) -> list[Happening]:
         events = self._measurement.tracker.events[self._events_told :]
         # More may belong to the last of them: what happens together is told together, in order.
-        if not events or (now_s - events[-1].at_s <= MOMENT_S and now_s - events[0].at_s <= MOMENT_MAX_S):
+        if events and now_s - events[-1].at_s <= MOMENT_S and now_s - events[0].at_s <= MOMENT_MAX_S:
             return []
         self._events_told += len(events)
-        return [f"{event.at_s - self._begin_s:6.2f} s  {event.text}" for event in in_order(events)]
+        seen = [noticed(event) for event in in_order(events)]
+        heard = list(self._heard[self._heard_told :])
+        self._heard_told += len(heard)
+        return sorted([*seen, *heard], key=lambda happening: happening.at_s) if heard else seen
 
 
 def _order(key: tuple[str, str]) -> tuple[bool, str, int, str, str, str]:

@@ -15,8 +15,11 @@ from lb_client.cli.common import Failure
 from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
+    from lb_client.history.happenings import Happening
     from lb_client.history.recording import Told
     from lb_client.measurement import Measurement
     from lb_client.report import Question, Report
@@ -169,8 +172,17 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
 
 async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
     from lb_client.cli.call_live import show_progress, watch_spread  # noqa: PLC0415 -- needs what Measurement brings
+    from lb_client.cli.call_witnesses import cluster_behind, hearing  # noqa: PLC0415 -- the same
 
-    show = watch_spread(measurement, f"{plan.policy} over {plan.target}") if plan.watch else show_progress(measurement)
+    if not plan.watch:
+        await _run_beside(measurement, show_progress(measurement))
+        return
+    heard: list[Happening] = []
+    async with hearing(cluster_behind(plan.target, plan.cluster), heard):
+        await _run_beside(measurement, watch_spread(measurement, f"{plan.policy} over {plan.target}", heard))
+
+
+async def _run_beside(measurement: Measurement, show: Coroutine[Any, Any, None]) -> None:
     showing = asyncio.create_task(show)
     try:
         await measurement.run()

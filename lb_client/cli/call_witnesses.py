@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,8 @@ from lb_client.history.recording import NOBODY_TOLD, Told
 from lb_client.ledger.journals import Journals, ProcessJournal
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from backends.state import StateFolder
 
 ANSWER_S = 5.0
@@ -56,6 +61,30 @@ async def ask_cluster(folder: StateFolder, run: str | None) -> Told:
         except grpc.aio.AioRpcError as error:
             why = " ".join((error.details() or error.code().name).split())
             return Told(events, Journals(missing=f"the cluster does not tell what its replicas wrote down: {why}"))
+
+
+@asynccontextmanager
+async def hearing(folder: StateFolder | None, heard: list[Happening]) -> AsyncIterator[None]:
+    """In the block, what the cluster says is added to `heard` as it happens. One that does not answer says nothing."""
+    if folder is None:
+        yield
+        return
+    import grpc.aio  # noqa: PLC0415 -- help needs none of it
+
+    from protos import cluster_pb2, cluster_pb2_grpc  # noqa: PLC0415 -- the same
+
+    async def follow(stub: Any) -> None:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            async for event in stub.WatchEvents(cluster_pb2.WatchEventsRequest(only_new=True)):
+                heard.append(happening_of(event))  # noqa: PERF401 -- one by one, as they come
+
+    async with grpc.aio.insecure_channel(folder.socket_target, [("grpc.enable_http_proxy", 0)]) as channel:
+        following = asyncio.create_task(follow(cluster_pb2_grpc.ClusterStub(channel)))
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 def nobody_to_ask(run: str | None) -> Told:

@@ -5,6 +5,7 @@ Colours and width are the paper's; what the page around it says is report_table.
 
 from __future__ import annotations
 
+import math
 import string
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,12 @@ class Chart:
     Args:
         history: What to draw.
         paper: What it is written on.
+        marks: A letter for each of its happenings; by default from a on, as far as the alphabet goes.
     """
 
-    def __init__(self, history: History, paper: Paper) -> None:
+    def __init__(self, history: History, paper: Paper, marks: Sequence[str] = MARKS) -> None:
         self._history = history
+        self._letters = marks
         self._paper = paper
         self._traffic = history.traffic.coarser(max(10, paper.width - LABEL - 2))
         self.shows_shape = self._traffic.slices >= LEAST_SLICES
@@ -63,10 +66,11 @@ class Chart:
     def lines(self) -> Iterator[str]:
         """The chart, then its events."""
         if self.shows_shape:
-            yield from self._chart()
+            yield from self.shape()
         yield from self._events()
 
-    def _chart(self) -> Iterator[str]:
+    def shape(self) -> Iterator[str]:
+        """The chart alone."""
         paper, traffic = self._paper, self._traffic
         rows = rows_of(traffic)
         top = max((max(row, default=0) for row in rows.values()), default=0)
@@ -98,7 +102,7 @@ class Chart:
     def _marks(self) -> str:
         """Each event's letter in its column; where several meet, the first."""
         cells = [" "] * self._traffic.slices
-        for mark, happening in zip(MARKS, self._history.happenings, strict=False):
+        for mark, happening in zip(self._letters, self._history.happenings, strict=False):
             column = self._column(happening.at_s)
             if cells[column] == " ":
                 cells[column] = mark
@@ -108,16 +112,18 @@ class Chart:
         """Times below the columns, as many as stand apart."""
         span_s = self._traffic.slices * self._traffic.width_s
         step_s = next((step for step in _STEPS_S if span_s / step * 8 <= self._traffic.slices), _STEPS_S[-1])
-        line = ""
-        for number in range(int(span_s / step_s + 1e-9) + 1):
-            column = round(number * step_s / self._traffic.width_s)
+        from_s = self._traffic.begin_s - self._history.begin_s
+        line, number = "", math.ceil(from_s / step_s - 1e-9)
+        while number * step_s <= from_s + span_s + 1e-9:
+            column = round((number * step_s - from_s) / self._traffic.width_s)
             if column >= len(line):
                 line = f"{line:<{column}}{_time(number * step_s)}"
+            number += 1
         return line
 
     def _events(self) -> Iterator[str]:
         happenings, paper = self._history.happenings, self._paper
-        for mark, happening in zip(MARKS, happenings[:MOST_EVENTS], strict=False):
+        for mark, happening in zip(self._letters, happenings[:MOST_EVENTS], strict=False):
             at = f"{happening.at_s - self._history.begin_s:+.2f} s"
             style = () if happening.source == "cluster" else (DIM,)
             what = paper.fit(happening.text + (f" ({happening.detail})" if happening.detail else ""))

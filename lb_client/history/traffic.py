@@ -6,7 +6,7 @@ stands above the failure and not beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lb_client.membership import natural_key
@@ -59,6 +59,11 @@ class Traffic:
     def failures(self) -> list[int]:
         """All failed calls in each slice."""
         return [sum(row[index] for row in self.failed.values()) for index in range(self.slices)]
+
+    def but_the_last(self) -> Traffic:
+        """The same without the slice that is still being filled."""
+        calls, failed = ({key: row[:-1] for key, row in rows.items()} for rows in (self.calls, self.failed))
+        return replace(self, calls=calls, failed=failed, latency=self.latency[:-1])
 
     def coarser(self, most: int) -> Traffic:
         """The same in at most so many slices, each as wide as a whole number of these."""
@@ -156,16 +161,22 @@ class TrafficRecorder:
             self._slices.append(_Slice())
         return index
 
-    def traffic(self, until_s: float | None = None) -> Traffic:
-        """What was counted so far; with `until_s`, empty slices up to that moment too."""
+    def traffic(self, until_s: float | None = None, *, last: int = MOST_SLICES) -> Traffic:
+        """What was counted so far.
+
+        Args:
+            until_s: There are empty slices up to this moment.
+            last: Only so many slices, the last ones.
+        """
         if until_s is not None and until_s > self.begin_s:
             self._reach(int((until_s - self.begin_s) / self._width_s))
-        found = [{key: 0 for piece in self._slices for key in getattr(piece, name)} for name in ("calls", "failed")]
+        slices = self._slices[-last:]
+        begin_s = self.begin_s + (len(self._slices) - len(slices)) * self._width_s
         calls, failed = (
-            {key: [getattr(piece, name).get(key, 0) for piece in self._slices] for key in keys}
-            for name, keys in zip(("calls", "failed"), found, strict=True)
+            {key: [counts.get(key, 0) for counts in column] for key in dict.fromkeys(k for row in column for k in row)}
+            for column in ([piece.calls for piece in slices], [piece.failed for piece in slices])
         )
-        return Traffic(self.begin_s, self._width_s, calls, failed, [piece.latency for piece in self._slices])
+        return Traffic(begin_s, self._width_s, calls, failed, [piece.latency for piece in slices])
 
 
 def _merged(pieces: list[_Slice]) -> _Slice:

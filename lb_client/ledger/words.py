@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from lb_client.phrases import and_more, counted
+from lb_client.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,14 +70,21 @@ def lines(ledger: Ledger, most: int = 6) -> Iterator[str]:
     """All of it, a line each."""
     yield balance(ledger)
     yield attempts(ledger)
-    for fate, number in ledger.fates[:most]:
-        yield f"{number:,} {told_shortly(fate)}"
-    if len(ledger.fates) > most:
-        rest = ledger.fates[most:]
-        yield f"{sum(number for _, number in rest):,} more: {and_more(sorted({told(fate) for fate, _ in rest}), 3)}"
+    fates = _without_details(ledger)
+    for text, number in fates[:most]:
+        yield f"{number:,} {text}"
+    if len(fates) > most:
+        yield f"{sum(number for _, number in fates[most:]):,} of {counted(len(fates) - most, 'other kind')}"
     if ledger.beyond:
         yield f"{counted(ledger.beyond, 'call')} after these carried no name, and are not in the ledger"
     yield verdict(ledger)
+
+
+def _without_details(ledger: Ledger) -> list[tuple[str, int]]:
+    counts: Counter[str] = Counter()
+    for fate, number in ledger.fates:
+        counts[told_shortly(fate)] += number
+    return counts.most_common()
 
 
 def as_dict(ledger: Ledger) -> dict[str, Any]:
