@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lb_client.cli import interrupts
+from lb_client.cli.call_html import check_file, write_page
 from lb_client.cli.call_values import (
     MAX_CONCURRENCY,
     MAX_COUNT,
@@ -21,6 +22,8 @@ from lb_client.cli.call_values import (
 from lb_client.cli.common import cluster_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lb_client.cli.call_request import Prepared
     from lb_client.cli.call_session import Plan
     from lb_client.report import Report
@@ -73,9 +76,10 @@ INTERRUPTED = 130
 )
 @click.option("--watch", is_flag=True, help="Show the spread while the calls are made.")
 @click.option("--ledger", is_flag=True, help="Account for every call: the replicas write down what reaches them.")
+@click.option("--html", metavar="FILE", callback=check_file, help="Write one page with charts, events and the ledger.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+def command(ctx: click.Context, /, *, as_json: bool, html: Path | None, **options: Any) -> None:
     """Send calls through one channel and report how they spread over the backends.
 
     Calls the Greeter of the running cluster, unless --target or --method say otherwise. Warm-up is not counted:
@@ -89,12 +93,15 @@ def command(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     policy_is_given = ctx.get_parameter_source("policy") is not click.core.ParameterSource.DEFAULT
     if options["via"] == "proxy" and policy_is_given:
         raise click.UsageError("--policy is the client's, and with --via proxy an Envoy balances, by round_robin.")
+    options["ledger"] = options["ledger"] or html is not None
     plan = _plan(**options, detailed=as_json or options["ledger"])
     from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
 
     report = carry_out(plan)
     interrupts.unwind()
     _print(report, as_json=as_json)
+    if html is not None:
+        write_page(report, html)
     ctx.exit(INTERRUPTED if report.run.stopped else 1 if report.failed or not report.calls else 0)
 
 

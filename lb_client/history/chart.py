@@ -60,7 +60,10 @@ class Chart:
         self._history = history
         self._letters = marks
         self._paper = paper
-        self._traffic = history.traffic.coarser(max(10, paper.width - LABEL - 2))
+        traffic = history.traffic.coarser(max(10, paper.width - LABEL - 2))
+        # The last slice ends with the run, in the middle or sooner: its short bar would tell of a fall that never was.
+        rest = history.elapsed_s / traffic.width_s % 1.0
+        self._traffic = traffic.but_the_last() if 0 < rest < 0.5 and traffic.slices > LEAST_SLICES else traffic
         self.shows_shape = self._traffic.slices >= LEAST_SLICES
 
     def lines(self) -> Iterator[str]:
