@@ -1,0 +1,198 @@
+"""From a file's bytes to a Scenario: every word known, every value of its kind. How it all fits together, checks.py says."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from lb_client.scenario import moments, quantity, tree, words
+from lb_client.scenario.codes import code_of
+from lb_client.scenario.errors import ScenarioError, nearest
+from lb_client.scenario.expectations import read_expectation
+from lb_client.scenario.fields import Fields
+from lb_client.scenario.model import END, REPLICA, START, Calls, Moment, Plan, Scenario, Step, Whom
+from lb_client.scenario.tree import Items, Text
+
+if TYPE_CHECKING:
+    from lb_client.scenario.tree import Node
+    from lb_client.scenario.words import Action
+
+MAX_REPLICAS = 1000
+MAX_SECONDS = 3600.0
+MAX_STEPS = 500
+LEAST_S = 0.001
+_EMPTY = "nothing is in it: a scenario has 'calls:', 'steps:' and 'expect:'"
+
+
+def read(data: bytes, source: str) -> Scenario:
+    """The scenario that the bytes of a YAML file tell.
+
+    Args:
+        data: The file.
+        source: Its name, for messages and, without a `name:`, for a title.
+
+    Raises:
+        ScenarioError: It cannot be understood; the place is the first that is wrong.
+    """
+    root = tree.parse(data)
+    if root is None:
+        raise ScenarioError(_EMPTY)
+    if isinstance(root, Text):
+        raise ScenarioError(f"{root.value[:40]!r} is no scenario: it begins with 'name:' or 'calls:'", root.place)
+    fields = Fields(root, "a scenario")
+    fields.only(words.TOP)
+    if "calls" not in fields:
+        raise ScenarioError("no calls: a scenario needs 'calls:' with their 'duration:'", fields.place)
+    steps = _list(fields, "steps")
+    expected = _list(fields, "expect")
+    if not expected:
+        raise ScenarioError("nothing is expected: a scenario needs 'expect:', such as '- failed: 0'", fields.word_place("expect"))
+    return Scenario(
+        name=fields.text("name", source),
+        about=fields.text("about", ""),
+        source=source,
+        plan=_plan(fields.node("cluster")),
+        calls=_calls(Fields(_there(fields, "calls"), "calls")),
+        steps=tuple(_step(Fields(node, "a step")) for node in steps),
+        expectations=tuple(read_expectation(Fields(node, "an expectation")) for node in expected),
+    )
+
+
+def _there(fields: Fields, word: str) -> Node:
+    node = fields.node(word)
+    if node is None or (isinstance(node, Text) and not node.value):
+        raise ScenarioError(f"'{word}:' is empty", fields.word_place(word))
+    return node
+
+
+def _list(fields: Fields, word: str) -> tuple[Node, ...]:
+    node = fields.node(word)
+    if node is None or (isinstance(node, Text) and not node.value):
+        return ()
+    if not isinstance(node, Items):
+        raise ScenarioError(f"'{word}' is a list: begin each of its entries with '- '", node.place)
+    if len(node.items) > MAX_STEPS:
+        raise ScenarioError(f"{len(node.items)} entries are too many for '{word}': {MAX_STEPS} are the most", node.place)
+    return node.items
+
+
+def _plan(node: Node | None) -> Plan:
+    if node is None:
+        return Plan()
+    fields = Fields(node, "cluster")
+    fields.only(words.CLUSTER)
+    return Plan(replicas=fields.whole("replicas", least=1, most=MAX_REPLICAS, default=3))
+
+
+def _calls(fields: Fields) -> Calls:
+    fields.only(words.CALLS)
+    rate = None
+    if "rate" in fields:
+        rate = quantity.number(fields.text("rate").removesuffix("/s"))
+        if rate is None or not 0 < rate <= 100_000:
+            raise ScenarioError("'rate' is calls per second, more than 0 and at most 100,000", fields.place_of("rate"))
+    return Calls(
+        duration_s=fields.seconds("duration", least=0.1, most=MAX_SECONDS),
+        concurrency=fields.whole("concurrency", least=1, most=10_000, default=8 if rate is None else 1000),
+        rate=rate,
+        deadline_s=fields.seconds("deadline", least=LEAST_S, most=MAX_SECONDS, default=5.0),
+        policy=fields.one_of("policy", words.POLICIES, "round_robin"),
+    )
+
+
+def _step(fields: Fields) -> Step:
+    actions = [word for word in fields if word in words.ACTIONS]
+    if not actions:
+        strange = next((word for word in fields if word not in words.STEP), None)
+        if strange is None:
+            raise ScenarioError("nothing is done in this step: add a line such as 'kill: r2'", fields.place)
+        known = (*words.ACTIONS, *words.STEP)
+        raise ScenarioError(f"{strange!r} is no word of a step{nearest(strange, known)}", fields.word_place(strange))
+    if len(actions) > 1:
+        again = fields.word_place(actions[1])
+        raise ScenarioError(f"{actions[0]!r} and {actions[1]!r} in one step: write two, each with its 'at:'", again)
+    word = actions[0]
+    action = words.ACTIONS[word]
+    fields.only((word, *words.STEP, *action.options))
+    for needed in action.needs:
+        if needed not in fields:
+            raise ScenarioError(f"'{word}' needs '{needed}: …'", fields.word_place(word))
+    if word == "fault" and "latency" not in fields and "error" not in fields:
+        raise ScenarioError("a fault needs 'latency: …' or 'error: …'; 'clear: r2' takes it back", fields.word_place(word))
+    whom, value = _object(fields, word, action)
+    every_s = fields.seconds("every", least=0.01, most=MAX_SECONDS) if "every" in fields else None
+    if "until" in fields and every_s is None:
+        raise ScenarioError("'until' ends what is done again and again: add 'every: …'", fields.word_place("until"))
+    name = fields.text("name", f"{word} {whom.text or value}")
+    if name in ("start", "end"):
+        raise ScenarioError(f"{name!r} is no name for a step: it means that of the calls", fields.place_of("name"))
+    return Step(
+        place=fields.word_place(word),
+        name=name,
+        at=_moment(fields, "at"),
+        action=word,
+        whom=whom,
+        value=value,
+        options={option: _option(fields, option, kind) for option, kind in action.options.items() if option in fields},
+        every_s=every_s,
+        until=_moment(fields, "until", END),
+    )
+
+
+def _moment(fields: Fields, word: str, default: Moment | None = None) -> Moment:
+    if word not in fields and default is not None:
+        return default
+    return moments.parse(fields.text(word), fields.place_of(word))
+
+
+def _object(fields: Fields, word: str, action: Action) -> tuple[Whom, str]:
+    """Whom the step is about, or its own value."""
+    if action.takes == "whom":
+        return whom_of(fields, word, rolling=word == "restart"), ""
+    if action.takes == "count":
+        return Whom(), str(fields.whole(word, least=1, most=MAX_REPLICAS, default=0))
+    return Whom(), fields.one_of(word, action.takes)
+
+
+def whom_of(fields: Fields, word: str, *, rolling: bool = False) -> Whom:
+    """`r2`, `[r1, r2]`, `all`, `any`, `zone a`, `version v2`, and `rolling` where that makes sense.
+
+    Raises:
+        ScenarioError: It is none of these.
+    """
+    texts = fields.texts(word)
+    (place, first) = texts[0]
+    if len(texts) == 1:
+        if first in ("all", "any") or (rolling and first == "rolling"):
+            return Whom(group=first)
+        kind, _, name = first.partition(" ")
+        if kind in ("zone", "version") and name:
+            return Whom(group=kind, name=name)
+    names: list[str] = []
+    for place, text in texts:
+        if not REPLICA.fullmatch(text):
+            others = ("all", "any", "rolling") if rolling else ("all", "any")
+            raise ScenarioError(f"{text!r} is nobody to {word}{nearest(text, ('r1', 'r2', 'r3', *others, 'zone a'))}", place)
+        if text in names:
+            raise ScenarioError(f"{text!r} stands here twice", place)
+        names.append(text)
+    return Whom(tuple(names))
+
+
+def _option(fields: Fields, word: str, kind: str | tuple[str, ...]) -> str:
+    """An option's text, checked for its kind."""
+    text, place = fields.text(word), fields.place_of(word)
+    match kind:
+        case quantity.TIME:
+            fields.seconds(word, least=LEAST_S, most=MAX_SECONDS)
+        case quantity.SHARE:
+            value = quantity.share(text)
+            if value is None or not 0 < value <= 1:
+                raise ScenarioError(f"'{word}: {text}' makes no sense: more than 0% and at most 100% are possible", place)
+        case "code":
+            return code_of(text, place)
+        case tuple():
+            return fields.one_of(word, kind)
+    return text
+
+
