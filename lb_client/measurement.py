@@ -39,6 +39,7 @@ class Measurement:
         metadata: Sent with each call.
         labels: Names for the calls, with the same metadata, so that there is a ledger; None for none.
         with_latency: Whether to keep latencies over time too.
+        recorder: Takes the calls' records; None for one of the usual kind.
 
     Attributes:
         recorder: What was recorded so far; `flush` first.
@@ -61,6 +62,7 @@ class Measurement:
         metadata: Sequence[tuple[str, str]] = (),
         labels: CallLabels | None = None,
         with_latency: bool = False,
+        recorder: CallRecorder | None = None,
     ) -> None:
         self._channel = channel
         self._view = view
@@ -68,7 +70,7 @@ class Measurement:
         self._metadata = tuple(metadata)
         self.load = load
         self.tracker = tracker
-        self.recorder = CallRecorder()
+        self.recorder = CallRecorder() if recorder is None else recorder
         self.recording = RunRecording(self.recorder, labels, with_latency=with_latency)
         self.seen: list[Happening] = []
         self._driver = CallDriver(channel, method, request, self.recording, load, metadata=metadata, labels=labels)

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("lb_client.cli.chat", "Talk in a room that lives on one replica, and moves with it."),
     "proxy": ("lb_client.cli.proxy", "Run a real Envoy in front of the replicas."),
     "compare": ("lb_client.cli.compare", "Compare client-side and proxy load balancing, in one table."),
+    "run": ("lb_client.cli.run", "Play a scenario: calls, faults at times, and what is expected."),
     "logs": ("lb_client.cli.logs", "Print what the replicas wrote."),
     "serve": ("lb_client.cli.serve", "Run one replica in the foreground."),
     "completion": ("lb_client.cli.completion", "Print the shell's completion script."),

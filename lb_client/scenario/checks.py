@@ -1,4 +1,4 @@
-"""Whether a scenario fits together: moments that exist and lie within the play, replicas that there are, no contradictions.
+"""Whether a scenario fits together: moments that exist and lie within the play, replicas, no contradictions.
 
 Only what is certain from the file alone is refused. What depends on how long a step takes shows when it is played.
 """
@@ -144,6 +144,10 @@ def _check_one(name: str, now: str, by: Step, step: Step) -> None:
     if step.action == "pause" and now == _PAUSED:
         raise ScenarioError(f"{name} is paused already, since line {by.place.line}", step.place)
     if step.action in ("drain", "health", "fault", "clear", "load") and now == _PAUSED:
-        raise ScenarioError(f"{name} is paused then (line {by.place.line}), and does not hear: 'resume' it first", step.place)
+        raise ScenarioError(
+            f"{name} is paused then (line {by.place.line}), and does not hear: 'resume' it first", step.place
+        )
     if step.action in _NEEDS_PROCESS and now == _DRAINED:
-        raise ScenarioError(f"{name} was drained in line {by.place.line} and has no process then: 'restart' it first", step.place)
+        raise ScenarioError(
+            f"{name} was drained in line {by.place.line} and has no process then: 'restart' it first", step.place
+        )

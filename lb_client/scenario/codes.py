@@ -23,5 +23,5 @@ def code_of(text: str, place: Place, *, ok: bool = False) -> str:
     if name in known:
         return name
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]!r}?" if near else f": known are {', '.join(known)}"
+    hint = f": did you mean {near[0]!r}?" if near else ", such as UNAVAILABLE or DEADLINE_EXCEEDED"
     raise ScenarioError(f"{text!r} is no status code{hint}", place)

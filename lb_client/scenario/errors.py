@@ -1,4 +1,4 @@
-"""What can be wrong with a scenario, as an exception with its place; only the command makes a line and an exit code of it."""
+"""What can be wrong with a scenario, as an exception with its place. Only the command makes an exit code of it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class ScenarioError(Exception):
         """`file:line:column: message`, as compilers have it and editors jump to."""
         where = f":{self.place.line}:{self.place.column}" if self.place is not None else ""
         return f"{source}{where}: {self.message}"
+
+
+class StepError(Exception):
+    """A step could not be done while it was played; one line says why."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

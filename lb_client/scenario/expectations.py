@@ -42,12 +42,17 @@ def read_expectation(fields: Fields) -> Expectation:
         )
     fields.only((metric, *(() if metric in (*_COMMANDED, "order") else (*words.FILTERS, *words.WINDOW)), *words.WINDOW))
     phrase = words.PHRASES.get(metric, "")
-    expected, said, order, shares = None, "", (), {}
+    expected: Comparison | None = None
+    said = ""
+    order: tuple[str, ...] = ()
+    shares: dict[str, float] = {}
     match words.METRICS[metric]:
         case "order":
             order = tuple(text for _, text in fields.texts(metric))
             if len(order) < 2:
-                raise ScenarioError("an order needs two events or more: [r2 paused, r2 resumed]", fields.place_of(metric))
+                raise ScenarioError(
+                    "an order needs two events or more: [r2 paused, r2 resumed]", fields.place_of(metric)
+                )
         case "shares":
             shares = _shares(fields, metric)
         case unit:
@@ -79,7 +84,9 @@ def _comparison(fields: Fields, metric: str, unit: str, phrase: str) -> Comparis
     expected = Comparison.parse(text, unit)
     if expected is None:
         also = f", or '{phrase}'" if phrase else ""
-        raise ScenarioError(f"'{metric}: {text}' makes no sense: write {quantity.EXAMPLES[unit]}{also}", fields.place_of(metric))
+        raise ScenarioError(
+            f"'{metric}: {text}' makes no sense: write {quantity.EXAMPLES[unit]}{also}", fields.place_of(metric)
+        )
     return expected
 
 

@@ -29,7 +29,9 @@ class Fields:
     def __init__(self, node: Node, what: str) -> None:
         if not isinstance(node, Pairs):
             given = "a list" if isinstance(node, Items) else repr(node.value) if node.value else "nothing"
-            raise ScenarioError(f"{given} is no {what.removeprefix('a ')}: write it as 'word: value', a line each", node.place)
+            raise ScenarioError(
+                f"{given} is no {what.removeprefix('a ')}: write it as 'word: value', a line each", node.place
+            )
         self.place = node.place
         self.what = what
         self._pairs = {word.value: (word.place, value) for word, value in node.pairs}
@@ -74,9 +76,11 @@ class Fields:
         if node is None:
             raise ScenarioError(f"{self.what} needs '{word}: …'", self.place)
         if not isinstance(node, Text):
-            raise ScenarioError(f"'{word}' takes one value, no {'list' if isinstance(node, Items) else 'mapping'}", node.place)
+            raise ScenarioError(
+                f"'{word}' takes one value, no {'list' if isinstance(node, Items) else 'mapping'}", node.place
+            )
         if not node.value:
-            raise ScenarioError(f"'{word}:' has no value", node.place)
+            raise ScenarioError(f"'{word}:' has no value", self.word_place(word))
         return " ".join(node.value.split())
 
     def texts(self, word: str) -> tuple[tuple[Place, str], ...]:
@@ -91,6 +95,8 @@ class Fields:
             raise ScenarioError(f"'{word}:' has no value", self.place_of(word))
         found = []
         for item in items:
+            if isinstance(item, Text) and not item.value and item is node:
+                raise ScenarioError(f"'{word}:' has no value", self.word_place(word))
             if not isinstance(item, Text) or not item.value:
                 raise ScenarioError(f"'{word}' takes a word, or a list of them", item.place)
             found.append((item.place, " ".join(item.value.split())))
@@ -109,7 +115,9 @@ class Fields:
         if value is None:
             raise ScenarioError(f"{text!r} is no length of time: write 500ms, 2s or 1m", self.place_of(word))
         if not least <= value <= most:
-            raise ScenarioError(f"'{word}: {text}' makes no sense: {least:g}s to {most:g}s are possible", self.place_of(word))
+            raise ScenarioError(
+                f"'{word}: {text}' makes no sense: {least:g}s to {most:g}s are possible", self.place_of(word)
+            )
         return value
 
     def whole(self, word: str, *, least: int, most: int, default: int) -> int:
@@ -121,7 +129,9 @@ class Fields:
         text = self.text(word, str(default))
         digits = text.replace(",", "").replace("_", "")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 12 and least <= int(digits) <= most):
-            raise ScenarioError(f"'{word}: {text}' makes no sense: {least:,} to {most:,} are possible", self.place_of(word))
+            raise ScenarioError(
+                f"'{word}: {text}' makes no sense: {least:,} to {most:,} are possible", self.place_of(word)
+            )
         return int(digits)
 
     def one_of(self, word: str, known: Collection[str], default: str | None = None) -> str:

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING
 from lb_client.phrases import and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from lb_client.scenario.call_log import Call
 
-_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
+_PERCENTILES = {"min": 0, "p50": 50, "p90": 90, "p99": 99, "max": 100}
+_COUNTED: Mapping[str, Callable[[Call], bool]] = {
+    "calls": lambda _call: True,
+    "answered": lambda call: call.status == "OK",
+    "failed": lambda call: call.status != "OK",
+    "retried": lambda call: call.attempts > 0,
+}
 _MANY = 8
 
 EVEN_LEAST = 2
@@ -32,29 +38,17 @@ def value(metric: str, calls: Sequence[Call], *, total: int, span_s: float) -> f
     Returns:
         Numbers, seconds, or a share of 1; None where there is none.
     """
-    match metric:
-        case "calls":
-            return len(calls)
-        case "answered":
-            return sum(call.status == "OK" for call in calls)
-        case "failed":
-            return sum(call.status != "OK" for call in calls)
-        case "retried":
-            return sum(call.attempts > 0 for call in calls)
-        case "rate":
-            return len(calls) / span_s
-        case "share":
-            return len(calls) / total if total else None
+    if metric == "share":
+        return len(calls) / total if total else None
+    if metric == "rate":
+        return len(calls) / span_s
+    if metric in _COUNTED:
+        return sum(map(_COUNTED[metric], calls))
     latencies = sorted(call.end_s - call.start_s for call in calls if call.status == "OK")
     if not latencies:
         return None
-    match metric:
-        case "min":
-            return latencies[0]
-        case "max":
-            return latencies[-1]
-    rank = max(1, math.ceil(_PERCENTILES[metric] / 100 * len(latencies)))
-    return latencies[rank - 1]
+    # The nearest rank, as in stats.py; here all values are at hand.
+    return latencies[max(1, math.ceil(_PERCENTILES[metric] / 100 * len(latencies))) - 1]
 
 
 def counts(calls: Iterable[Call], names: Collection[str]) -> dict[str, int]:

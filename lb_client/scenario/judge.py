@@ -1,4 +1,4 @@
-"""Whether a play was as expected: each expectation beside what was seen. Pure; how figures are got from calls, figures.py has."""
+"""Whether a play was as expected: each expectation beside what was seen. Pure; figures of calls are figures.py's."""
 
 from __future__ import annotations
 
@@ -71,20 +71,9 @@ def _at(played: Played, moment: Moment) -> str:
 
 
 def _look(played: Played, expectation: Expectation, window: _Window) -> tuple[bool, str]:
-    match expectation.metric:
-        case "order":
-            return _order(played, expectation, window)
-        case "shares":
-            return _shares(played, expectation, window)
-        case "spread":
-            return _spread(played, expectation, window)
-        case "converged":
-            return _converged(played, expectation, window)
-        case "serving":
-            return _compare(expectation, {"": float(played.serving)})
-        case "failed" if expectation.words:
-            return _only_in_flight(played, expectation, window)
-    return _figure(played, expectation, window)
+    if expectation.metric == "failed" and expectation.words:
+        return _only_in_flight(played, expectation, window)
+    return _LOOKS.get(expectation.metric, _figure)(played, expectation, window)
 
 
 def _figure(played: Played, expectation: Expectation, window: _Window) -> tuple[bool, str]:
@@ -181,7 +170,9 @@ def _shares(played: Played, expectation: Expectation, window: _Window) -> tuple[
         if REPLICA.fullmatch(name):
             owners[name] = name
         else:
-            members = [r for r, v in played.versions.items() if v == name] or [r for r, z in played.zones.items() if z == name]
+            members = [r for r, v in played.versions.items() if v == name] or [
+                r for r, z in played.zones.items() if z == name
+            ]
             owners.update(dict.fromkeys(members, name))
     counts = dict.fromkeys(wanted, 0)
     strangers = 0
@@ -251,3 +242,16 @@ def _order(played: Played, expectation: Expectation, window: _Window) -> tuple[b
         at_s = event.at_s - played.begin_s
         found.append(f"{event.text} {at_s:.2f} s")
     return True, ", ".join(found)
+
+
+def _serving(played: Played, expectation: Expectation, _window: _Window) -> tuple[bool, str]:
+    return _compare(expectation, {"": float(played.serving)})
+
+
+_LOOKS = {
+    "order": _order,
+    "shares": _shares,
+    "spread": _spread,
+    "converged": _converged,
+    "serving": _serving,
+}

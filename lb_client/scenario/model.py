@@ -1,4 +1,4 @@
-"""A scenario as values: what was written, checked and with its places, before anything is done. No YAML and no clock here."""
+"""A scenario as values: what was written, with its places, before anything is done. No YAML and no clock here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of a play, as it is judged and reported: who took calls when, what was done when, and all calls. Values only."""
+"""What came of a play, to be judged and reported: who took calls when, what was done when, all calls. Values only."""
 
 from __future__ import annotations
 

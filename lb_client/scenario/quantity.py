@@ -14,7 +14,7 @@ _UNITS_S = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 _PLAIN = re.compile(_NUMBER)
 _PERCENT = re.compile(rf"({_NUMBER})\s*%")
 _BOUND = re.compile(r"(at most|at least|less than|more than|within|under|over|<=|>=|<|>|=|==)\s*(.+)")
-_RANGE = re.compile(r"(.+?)\s+(?:to|-|–)\s+(.+)")
+_RANGE = re.compile(r"(.+?)\s+(?:to|-)\s+(.+)")
 _AROUND = re.compile(r"(.+?)\s*(?:±|\+-|\+/-)\s*(.+)")
 _BOUNDS = {"within": "at most", "<=": "at most", ">=": "at least", "under": "less than", "<": "less than",
            "over": "more than", ">": "more than"}  # fmt: skip
@@ -83,26 +83,27 @@ class Comparison:
         if text == "none":
             return cls("none", 0.0, 0.0)
         if form := _BOUND.fullmatch(text):
-            value, word = read(form[2]), _BOUNDS.get(form[1], form[1])
-            if value is None:
-                return None
-            shown = f"{word} {form[2]}"
-            match word:
-                case "at most" | "less than":
-                    return cls(shown, high=value, high_itself=word == "at most")
-                case "at least" | "more than":
-                    return cls(shown, low=value, low_itself=word == "at least")
-            return cls(form[2], value, value)
-        if form := _AROUND.fullmatch(text):
-            middle, around = read(form[1]), read(form[2])
-            if middle is None or around is None:
-                return None
-            return cls(f"{form[1]} ± {form[2]}", middle - around, middle + around)
-        if form := _RANGE.fullmatch(text):
-            low, high = read(form[1]), read(form[2])
-            return None if low is None or high is None or low > high else cls(f"{form[1]} to {form[2]}", low, high)
-        value = read(text)
-        return None if value is None else cls(text, value, value)
+            value = read(form[2])
+            return None if value is None else cls._bound(_BOUNDS.get(form[1], form[1]), value, form[2])
+        form = _AROUND.fullmatch(text) or _RANGE.fullmatch(text)
+        if form is None:
+            value = read(text)
+            return None if value is None else cls(text, value, value)
+        one, other = read(form[1]), read(form[2])
+        if one is None or other is None:
+            return None
+        if _AROUND.fullmatch(text):
+            return cls(f"{form[1]} ± {form[2]}", one - other, one + other)
+        return cls(f"{form[1]} to {form[2]}", one, other) if one <= other else None
+
+    @classmethod
+    def _bound(cls, word: str, value: float, text: str) -> Comparison:
+        match word:
+            case "at most" | "less than":
+                return cls(f"{word} {text}", high=value, high_itself=word == "at most")
+            case "at least" | "more than":
+                return cls(f"{word} {text}", low=value, low_itself=word == "at least")
+        return cls(text, value, value)
 
 
 def shown(value: float, unit: str) -> str:

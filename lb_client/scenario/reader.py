@@ -1,8 +1,7 @@
-"""From a file's bytes to a Scenario: every word known, every value of its kind. How it all fits together, checks.py says."""
+"""From a file's bytes to a Scenario: every word known, every value of its kind. Whether it fits, checks.py says."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from lb_client.scenario import moments, quantity, tree, words
@@ -10,7 +9,7 @@ from lb_client.scenario.codes import code_of
 from lb_client.scenario.errors import ScenarioError, nearest
 from lb_client.scenario.expectations import read_expectation
 from lb_client.scenario.fields import Fields
-from lb_client.scenario.model import END, REPLICA, START, Calls, Moment, Plan, Scenario, Step, Whom
+from lb_client.scenario.model import END, REPLICA, Calls, Moment, Plan, Scenario, Step, Whom
 from lb_client.scenario.tree import Items, Text
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ def read(data: bytes, source: str) -> Scenario:
     steps = _list(fields, "steps")
     expected = _list(fields, "expect")
     if not expected:
-        raise ScenarioError("nothing is expected: a scenario needs 'expect:', such as '- failed: 0'", fields.word_place("expect"))
+        raise ScenarioError(
+            "nothing is expected: a scenario needs 'expect:', such as '- failed: 0'", fields.word_place("expect")
+        )
     return Scenario(
         name=fields.text("name", source),
         about=fields.text("about", ""),
@@ -72,7 +73,9 @@ def _list(fields: Fields, word: str) -> tuple[Node, ...]:
     if not isinstance(node, Items):
         raise ScenarioError(f"'{word}' is a list: begin each of its entries with '- '", node.place)
     if len(node.items) > MAX_STEPS:
-        raise ScenarioError(f"{len(node.items)} entries are too many for '{word}': {MAX_STEPS} are the most", node.place)
+        raise ScenarioError(
+            f"{len(node.items)} entries are too many for '{word}': {MAX_STEPS} are the most", node.place
+        )
     return node.items
 
 
@@ -118,7 +121,9 @@ def _step(fields: Fields) -> Step:
         if needed not in fields:
             raise ScenarioError(f"'{word}' needs '{needed}: …'", fields.word_place(word))
     if word == "fault" and "latency" not in fields and "error" not in fields:
-        raise ScenarioError("a fault needs 'latency: …' or 'error: …'; 'clear: r2' takes it back", fields.word_place(word))
+        raise ScenarioError(
+            "a fault needs 'latency: …' or 'error: …'; 'clear: r2' takes it back", fields.word_place(word)
+        )
     whom, value = _object(fields, word, action)
     every_s = fields.seconds("every", least=0.01, most=MAX_SECONDS) if "every" in fields else None
     if "until" in fields and every_s is None:
@@ -172,7 +177,9 @@ def whom_of(fields: Fields, word: str, *, rolling: bool = False) -> Whom:
     for place, text in texts:
         if not REPLICA.fullmatch(text):
             others = ("all", "any", "rolling") if rolling else ("all", "any")
-            raise ScenarioError(f"{text!r} is nobody to {word}{nearest(text, ('r1', 'r2', 'r3', *others, 'zone a'))}", place)
+            raise ScenarioError(
+                f"{text!r} is nobody to {word}{nearest(text, ('r1', 'r2', 'r3', *others, 'zone a'))}", place
+            )
         if text in names:
             raise ScenarioError(f"{text!r} stands here twice", place)
         names.append(text)
@@ -188,11 +195,11 @@ def _option(fields: Fields, word: str, kind: str | tuple[str, ...]) -> str:
         case quantity.SHARE:
             value = quantity.share(text)
             if value is None or not 0 < value <= 1:
-                raise ScenarioError(f"'{word}: {text}' makes no sense: more than 0% and at most 100% are possible", place)
+                raise ScenarioError(
+                    f"'{word}: {text}' makes no sense: more than 0% and at most 100% are possible", place
+                )
         case "code":
             return code_of(text, place)
         case tuple():
             return fields.one_of(word, kind)
     return text
-
-

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 << 10
 MAX_DEPTH = 8
 
+_YAML = "tag:yaml.org,2002:"
+_PLAIN_TAGS = {"str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value"}
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -65,7 +68,7 @@ def parse(data: bytes) -> Node | None:
     except yaml.reader.ReaderError as error:
         before_it = text[: error.position]
         place = Place(before_it.count("\n") + 1, error.position - before_it.rfind("\n"))
-        raise ScenarioError(f"the character {error.character!r} is none that YAML allows", place) from None
+        raise ScenarioError(f"the character {_character(error)!r} is none that YAML allows", place) from None
     except RecursionError:
         raise ScenarioError("lists within lists without end: a scenario is three levels deep") from None
     return None if root is None else _node(root, 0)
@@ -76,8 +79,10 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: YamlNode | None, index: Any) -> YamlNode | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(problem="aliases are not for scenarios: write it out", problem_mark=event.start_mark)
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # it has no types
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not for scenarios: write it out", problem_mark=event.start_mark
+            )
         node: YamlNode | None = super().compose_node(parent, index)
         return node
 
@@ -86,7 +91,7 @@ def _node(node: YamlNode, depth: int) -> Node:
     place = _place(node.start_mark)
     if depth > MAX_DEPTH:
         raise ScenarioError("lists within lists within lists: a scenario is three levels deep", place)
-    if not node.tag.startswith("tag:yaml.org,2002:"):
+    if node.tag.removeprefix(_YAML) not in _PLAIN_TAGS:
         raise ScenarioError(f"the tag {node.tag} is not for scenarios: leave it away", place)
     if isinstance(node, yaml.ScalarNode):
         return Text(place, node.value.strip())
@@ -105,6 +110,12 @@ def _node(node: YamlNode, depth: int) -> Node:
     return Pairs(place, tuple(pairs))
 
 
+def _character(error: yaml.reader.ReaderError) -> str:
+    # It is a number in spite of its type, or bytes.
+    found: object = error.character
+    return chr(found) if isinstance(found, int) else str(found)
+
+
 def _place(mark: yaml.Mark | None) -> Place:
     return Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
 
@@ -112,7 +123,7 @@ def _place(mark: yaml.Mark | None) -> Place:
 def _problem(error: yaml.MarkedYAMLError) -> str:
     """YAML's own words, and what is most often behind them."""
     problem = " ".join((error.problem or "no YAML").split())
-    if "chomping or indentation" in problem:
+    if "chomping or indentation" in problem or "expected a comment or a line break" in problem:
         return "YAML reads a value that begins with '>' as a long text: write 'more than …' or 'at least …'"
     if "cannot start any token" in problem and "\\t" in problem:
         return "a tab at the beginning of a line: YAML takes blanks only"
