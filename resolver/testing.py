@@ -1,8 +1,9 @@
-"""Fakes to test with, ours and yours: a registry that is edited by hand."""
+"""To test with, ours and yours: a registry that is edited by hand, and an accident to the control plane."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from typing import TYPE_CHECKING, Self
@@ -118,3 +119,24 @@ class ManualRegistry:
 
 def _endpoint(value: Endpoint | str) -> Endpoint:
     return value if isinstance(value, Endpoint) else Endpoint.at(value)
+
+
+def kill_control_plane() -> bool:
+    """Cancel every task of this process's control plane, as a fault of ours would; False where there is none.
+
+    Calls go on with the last endpoints, and the control plane begins again by itself.
+    """
+    from resolver import runtime  # noqa: PLC0415 -- brings gRPC, which the registry above does without
+
+    plane = runtime._current  # noqa: SLF001 -- nobody but who breaks it needs to reach it
+    loop = plane._loop if plane is not None else None  # noqa: SLF001 -- the same
+    if loop is None:
+        return False
+
+    def cancel() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    with contextlib.suppress(RuntimeError):  # it is about to end anyway
+        loop.call_soon_threadsafe(cancel)
+    return True

@@ -11,7 +11,6 @@ import grpc.aio
 from backends.view import ClusterView
 from lb_client.scenario import quantity
 from lb_client.scenario.errors import StepError
-from lb_client.scenario.played import Happened
 from protos import cluster_pb2, cluster_pb2_grpc
 
 if TYPE_CHECKING:
@@ -80,6 +79,9 @@ class StageLink:
             case "scale":
                 await self._ask(self._stub.Scale, cluster_pb2.ScaleRequest(replicas=int(step.value)))
                 await self._until(lambda status: ClusterView.of(status).settled)
+            case "up" | "down":
+                await self._ask(self._stub.SetVersion, version_of(step))
+                await self._until(lambda status: ClusterView.of(status).settled)
             case "restart":
                 request = cluster_pb2.RestartRequest(ids=whom, rolling=step.whom.group == "rolling")
                 await self._read(self._stub.Restart(request, timeout=SETTLE_S))
@@ -88,12 +90,14 @@ class StageLink:
                 await self._until(
                     lambda status: all(r.phase == cluster_pb2.STOPPED for r in status.replicas if r.id in whom)
                 )
-            case "kill":
-                await self._each(self._stub.Kill, whom)
-            case "pause":
-                await self._each(self._stub.Pause, whom)
-            case "resume":
-                await self._each(self._stub.Resume, whom)
+            case "kill" | "pause" | "resume":
+                await self._each(getattr(self._stub, step.action.title()), whom)
+            case _:
+                await self._tell(step, whom)
+
+    async def _tell(self, step: Step, whom: Sequence[str]) -> None:
+        """What replicas are told to do from now on."""
+        match step.action:
             case "health":
                 word = step.options["status"]
                 health = "" if word == "own" else word.upper().replace("-", "_")
@@ -106,12 +110,6 @@ class StageLink:
                 await self._all(self._stub.SetLoad, [cluster_pb2.SetLoadRequest(id=r, utilization=share) for r in whom])
             case unknown:
                 raise StepError(f"{unknown!r} is nothing that a cluster can do")
-
-    async def events(self, told: Callable[[Happened], None]) -> None:
-        """Tell what happens to the cluster from now on, until cancelled."""
-        request = cluster_pb2.WatchEventsRequest(only_new=True)
-        async for event in self._stub.WatchEvents(request):
-            told(Happened(event.at_s, event.replica, event.kind, event.detail))
 
     async def _each(self, method: Any, whom: Sequence[str]) -> None:
         await self._all(method, [cluster_pb2.ReplicaRequest(id=name) for name in whom])
@@ -168,4 +166,15 @@ def fault_of(step: Step) -> cluster_pb2.Fault:
         error=options.get("error", ""),
         rate=quantity.share(options["rate"]) or 0.0 if "rate" in options else 0.0,
         for_ms=1000 * (quantity.seconds(options.get("for", "0")) or 0.0),
+    )
+
+
+def version_of(step: Step) -> cluster_pb2.SetVersionRequest:
+    """What becomes of a version, as the cluster is told."""
+    options = step.options
+    return cluster_pb2.SetVersionRequest(
+        version=step.value,
+        replicas=int(options["replicas"]) if "replicas" in options else None,
+        share=float(options["share"].removesuffix("%")) if "share" in options else None,
+        remove=step.action == "down",
     )

@@ -7,32 +7,39 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from lb_client import aio
+from lb_client.channelz import open_viewed
 from lb_client.cli.call_request import GREETER, greeting
-from lb_client.cli.call_target import open_target, unreachable
+from lb_client.cli.call_target import OpenTarget, unreachable
+from lb_client.cli.call_witnesses import ask_cluster
+from lb_client.cli.run_hands import Hands
 from lb_client.cli.run_link import StageLink
 from lb_client.cli.session import Interruptible, run_session
 from lb_client.driver import Load
+from lb_client.history.recording import NOBODY_TOLD
+from lb_client.ledger.labels import CallLabels
+from lb_client.ledger.reconcile import reconcile
 from lb_client.measurement import Measurement
 from lb_client.report import Question, Report
 from lb_client.scenario.call_log import CallLog
 from lb_client.scenario.director import Director
 from lb_client.scenario.played import Happened, Look, Played
+from lb_client.tracking import SnapshotTracker
 from protos import cluster_pb2
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
-    from lb_client.cli.call_target import OpenTarget
     from lb_client.cli.run_screen import PlayScreen
     from lb_client.cli.run_stage import Stage
+    from lb_client.history.recording import Told
     from lb_client.scenario.model import Calls, Scenario
+    from lb_client.scenario.played import Done
 
 Performance = tuple[Played, Report]
 
 WARM_UP_S = 15.0
-NEWS_S = 0.3
-"""How long to listen on after the last call: what happened at the end is told a moment later."""
 
 
 def perform(scenario: Scenario, stage: Stage, rng: random.Random, screen: PlayScreen) -> Performance:
@@ -46,60 +53,101 @@ def perform(scenario: Scenario, stage: Stage, rng: random.Random, screen: PlaySc
 
 
 async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen: PlayScreen) -> Performance:
-    calls = scenario.calls
     with Interruptible() as interruptible:
-        async with (
-            open_target(stage.target, calls.policy, ours=True) as target,
-            StageLink(stage.folder, rng) as link,
-        ):
-            log = CallLog()
-            measurement = _measurement(scenario, stage, target, log)
+        async with _open(stage, scenario.calls) as target, StageLink(stage.folder, rng) as link:
+            log, labels = CallLog(), CallLabels(scenario.calls.metadata)
+            measurement = _measurement(scenario, stage, target, log, labels)
             warm_up = await measurement.warm_up(WARM_UP_S)
             if warm_up.reason:
                 raise unreachable(target, stage.target, ours=True, timeout_s=WARM_UP_S, reason=warm_up.reason)
-            happened: list[Happened] = []
-            director = Director(scenario, choose=link.whom, do=link.do, told=screen.told)
+            hands = Hands(link, target.channel, stage.registry)
+            director = Director(scenario, choose=link.whom, do=hands.do, told=screen.told)
             interruptible.begin(stop=measurement.stop, cut=measurement.abort)
-            with _beside(link.events(happened.append)), _beside(screen.follow(measurement)):
-                begin_s = time.monotonic()
-                screen.begin(begin_s)
-                director.begin(begin_s)
-                try:
+            try:
+                with _beside(screen.follow(measurement)):
+                    begin_s = time.monotonic()
+                    screen.begin(begin_s)
+                    director.begin(begin_s)
                     run = await measurement.run()
                     done = [] if run.stopped else await director.end()
-                    await asyncio.sleep(NEWS_S)
-                    status = await link.status()
-                finally:
-                    await director.cancel()
+            finally:
+                await director.cancel()
+                hands.put_back()
+            told = NOBODY_TOLD if run.stopped else await ask_cluster(stage.folder, labels.run)
+            status = await link.status()
             interruptible.end()
-            report = measurement.report()
-            looks = [Look(look.at_s, frozenset(m.label for m in look.ready)) for look in target.tracker.looks]
-            happened += [Happened(e.at_s, e.member.label, e.kind) for e in target.tracker.events]
-            played = Played(
-                begin_s=report.run.begin_s,
-                end_s=report.run.begin_s + report.run.elapsed_s,
-                calls=log,
-                done=done,
-                looks=looks,
-                happened=sorted(happened),
-                zones={r.id: r.zone for r in status.replicas if r.zone},
-                versions={r.id: r.version for r in status.replicas if r.version},
-                serving=sum(r.phase == cluster_pb2.RUNNING and r.health == "SERVING" for r in status.replicas),
-            )
-            return played, report
+            report = measurement.report(told=told)
+            _attribute(log, measurement, told)
+            return _played(report, log, done, target, status), report
 
 
-def _measurement(scenario: Scenario, stage: Stage, target: OpenTarget, log: CallLog) -> Measurement:
+def _attribute(log: CallLog, measurement: Measurement, told: Told) -> None:
+    """Tell the log where calls were that nobody answered, as far as the replicas' journals say."""
+    recording = measurement.recording
+    if recording.book is None or recording.labels is None or told.journals is None:
+        return
+    deaths = [(event.at_s, event.replica) for event in told.events if event.kind == "died"]
+    labels = recording.labels
+    _, _, fates = reconcile(labels.run, recording.book, labels.used, told.journals, deaths=deaths)
+    log.attribute({number: fate.replica for number, fate in fates.items() if fate.replica})
+
+
+def _played(
+    report: Report, log: CallLog, done: list[Done], target: OpenTarget, status: cluster_pb2.ClusterStatus
+) -> Played:
+    history = report.history
+    happenings = () if history is None else history.happenings
+    serving = sum(r.phase == cluster_pb2.RUNNING and r.health == "SERVING" for r in status.replicas)
+    return Played(
+        begin_s=report.run.begin_s,
+        end_s=report.run.begin_s + report.run.elapsed_s,
+        calls=log,
+        done=done,
+        looks=[Look(look.at_s, frozenset(m.label for m in look.ready)) for look in target.tracker.looks],
+        happened=[Happened(h.at_s, h.replica or h.address, h.kind, h.detail) for h in happenings],
+        zones={r.id: r.zone for r in status.replicas if r.zone},
+        versions={r.id: r.version for r in status.replicas if r.version},
+        totals={"serving": serving, **_ledger(report)},
+    )
+
+
+def _ledger(report: Report) -> dict[str, float | None]:
+    ledger = None if report.history is None else report.history.ledger
+    if ledger is None or not ledger.recorded:
+        return {}
+    return {
+        "attempts": ledger.attempts,
+        "lost": ledger.lost,
+        "answered-twice": ledger.answered_twice,
+        "unaccounted": ledger.unaccounted,
+    }
+
+
+@contextlib.asynccontextmanager
+async def _open(stage: Stage, calls: Calls) -> AsyncIterator[OpenTarget]:
+    """A channel to the stage, and who tells of its endpoints; leaving the block closes both."""
+    channel, view = open_viewed(lambda: aio.insecure_channel(stage.target, policy=calls.policy))
+    tracker = SnapshotTracker(stage.target)
+    try:
+        yield OpenTarget(channel, view, tracker)
+    finally:
+        tracker.close()
+        await channel.close()
+
+
+def _measurement(scenario: Scenario, stage: Stage, target: OpenTarget, log: CallLog, labels: CallLabels) -> Measurement:
     calls = scenario.calls
     prepared = greeting("world")
     return Measurement(
         target.channel,
         view=target.view,
         tracker=target.tracker,
-        question=Question(target=stage.target, policy=calls.policy, requested=_requested(scenario)),
+        question=Question(target=stage.target, policy=calls.policy.name, requested=_requested(scenario)),
         method=prepared.path,
         request=prepared.request,
         load=load_of(calls),
+        metadata=calls.metadata,
+        labels=labels,
         recorder=log,
     )
 
@@ -123,7 +171,7 @@ def _requested(scenario: Scenario) -> dict[str, object]:
         "concurrency": calls.concurrency,
         "rate_per_s": calls.rate,
         "deadline_s": calls.deadline_s,
-        "policy": calls.policy,
+        "policy": calls.policy.name,
         "scenario": scenario.source,
     }
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Self
 
+from backends.layout import Layout
 from backends.starting import Starting
 from backends.state import StateFolder
 from resolver.private_folder import PrivateFolder, new_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from backends.view import ClusterView
     from lb_client.scenario.model import Plan
 
@@ -47,7 +50,9 @@ class Stage:
             self._private = private
             self.folder = StateFolder.of(CLUSTER, root=private.path)
             self.folder.prepare()
-            starting = Starting.begin(self.folder, replicas=self._plan.replicas, service=None)
+            plan = self._plan
+            layout = Layout(zones=plan.zones, weights=plan.weights, version=plan.version)
+            starting = Starting.begin(self.folder, replicas=self._plan.replicas, service=None, layout=layout)
             if starting is None:
                 raise OSError(f"{self.folder.path} is locked by another process")
             self._starting = stack.enter_context(starting)
@@ -67,6 +72,11 @@ class Stage:
     def target(self) -> str:
         """The resolver target of its replicas."""
         return self.folder.target(None)
+
+    @property
+    def registry(self) -> Path:
+        """The folder of their records."""
+        return self.folder.registry(None)
 
     def keep(self) -> None:
         """Let it go on without us, for somebody to look at it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lb_client.records import CallRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lb_client.records import CallRecord
 
@@ -20,7 +20,7 @@ class Call(NamedTuple):
         start_s: When it was due (`time.monotonic`).
         end_s: When it ended.
         status: The status code's name.
-        replica: Who ended it, "" where nobody is known to.
+        replica: Who ended it, or had it when it failed; "" where nobody knows.
         attempts: How many attempts gRPC had made before the last.
     """
 
@@ -32,7 +32,7 @@ class Call(NamedTuple):
 
 
 class CallLog(CallRecorder):
-    """Takes records as a recorder does, and keeps each: 20 bytes a call. Used on one loop."""
+    """Takes records as a recorder does, and keeps each: 24 bytes a call. Used on one loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,9 @@ class CallLog(CallRecorder):
         self._latencies = array("d")
         self._kinds = array("H")
         self._attempts = array("B")
+        self._numbers = array("I")
         self._known: dict[tuple[str, str], int] = {}
+        self._found: Mapping[int, str] = {}
 
     def add(self, record: CallRecord) -> None:
         """Count and keep one call."""
@@ -51,13 +53,18 @@ class CallLog(CallRecorder):
         self._latencies.append(record.latency_s)
         self._kinds.append(kind)
         self._attempts.append(min(255, record.previous_attempts))
+        self._numbers.append(record.number)
+
+    def attribute(self, found: Mapping[int, str]) -> None:
+        """Where calls were that nobody answered, by their numbers: what the ledger has found out since."""
+        self._found = found
 
     def between(self, begin_s: float, end_s: float) -> Iterator[Call]:
         """The calls that started then, in the order in which they ended."""
         kinds = list(self._known)
-        for start_s, latency_s, kind, attempts in zip(
-            self._starts, self._latencies, self._kinds, self._attempts, strict=True
-        ):
+        columns = (self._starts, self._latencies, self._kinds, self._attempts, self._numbers)
+        for start_s, latency_s, kind, attempts, number in zip(*columns, strict=True):
             if begin_s <= start_s < end_s:
                 status, replica = kinds[kind]
+                replica = replica or self._found.get(number, "")
                 yield Call(start_s, start_s + latency_s, status, replica, attempts)

@@ -14,9 +14,6 @@ from lb_client.scenario.tree import Pairs, Text
 if TYPE_CHECKING:
     from lb_client.scenario.fields import Fields
 
-_COMMANDED = ("serving",)
-"""Figures of the cluster, not of calls: nobody's in particular, at the end."""
-
 
 def read_expectation(fields: Fields) -> Expectation:
     """One entry of `expect`.
@@ -40,7 +37,8 @@ def read_expectation(fields: Fields) -> Expectation:
             f"{metric!r} and {metrics[1]!r} in one expectation: write two, each with its own '- '",
             fields.word_place(metrics[1]),
         )
-    fields.only((metric, *(() if metric in (*_COMMANDED, "order") else (*words.FILTERS, *words.WINDOW)), *words.WINDOW))
+    filters = () if metric in ("order", "shares") else words.FILTERS
+    fields.only((metric, *(() if metric in words.TOTALS else (*filters, *words.WINDOW))))
     phrase = words.PHRASES.get(metric, "")
     expected: Comparison | None = None
     said = ""

@@ -10,7 +10,7 @@ from lb_client.phrases import and_more, counted, duration
 from lb_client.scenario import chi_squared, figures
 from lb_client.scenario.model import REPLICA
 from lb_client.scenario.quantity import NUMBER, shown
-from lb_client.scenario.words import METRICS
+from lb_client.scenario.words import METRICS, TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -244,8 +244,8 @@ def _order(played: Played, expectation: Expectation, window: _Window) -> tuple[b
     return True, ", ".join(found)
 
 
-def _serving(played: Played, expectation: Expectation, _window: _Window) -> tuple[bool, str]:
-    return _compare(expectation, {"": float(played.serving)})
+def _total(played: Played, expectation: Expectation, _window: _Window) -> tuple[bool, str]:
+    return _compare(expectation, {"": played.totals.get(expectation.metric)})
 
 
 _LOOKS = {
@@ -253,5 +253,5 @@ _LOOKS = {
     "shares": _shares,
     "spread": _spread,
     "converged": _converged,
-    "serving": _serving,
+    **dict.fromkeys(TOTALS, _total),
 }

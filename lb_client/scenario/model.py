@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from lb_client.policy import RoundRobin
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lb_client.policy import Policy
     from lb_client.scenario.quantity import Comparison
 
 REPLICA = re.compile(r"r[1-9]\d{0,3}")
@@ -79,11 +82,15 @@ class Plan:
 
     Attributes:
         replicas: How many at first.
-        options: What else `lbdemo up` is to be told, by the names of its options.
+        zones: Taken in turn by r1, r2, …; () for none.
+        weights: Of r1, r2, …; () for the same for all.
+        version: Of those that there are at first.
     """
 
     replicas: int = 3
-    options: Mapping[str, str] = field(default_factory=dict)
+    zones: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
+    version: str = "v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +102,18 @@ class Calls:
         concurrency: Calls in flight: exactly so many, or at most so many with a rate.
         rate: Calls per second, on schedule; None for as fast as answers come.
         deadline_s: Of each call.
-        policy: How the channel spreads them.
-        options: What else `lbdemo call` is to be told, by the names of its options.
+        policy: How the channel spreads them, with retries and outlier detection.
+        zone: Where they come from; "" for nowhere.
+        metadata: Sent with each.
     """
 
     duration_s: float
     concurrency: int = 8
     rate: float | None = None
     deadline_s: float = 5.0
-    policy: str = "round_robin"
-    options: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = field(default_factory=RoundRobin)
+    zone: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +128,7 @@ class Step:
         whom: To whom; NOBODY where it is about the whole.
         value: The action's own value where that is nobody: `5` of `scale: 5`.
         options: Its other words, checked.
+        policy: What the channel is to do from then on; None where the step is about something else.
         every_s: Again and again after so many seconds; None for once.
         until: When that ends.
     """
@@ -130,6 +140,7 @@ class Step:
     whom: Whom = NOBODY
     value: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy | None = None
     every_s: float | None = None
     until: Moment = END
 

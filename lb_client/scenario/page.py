@@ -44,7 +44,7 @@ def page_of(outcome: Outcome, paper: Paper) -> list[str]:
 def _timeline(outcome: Outcome, played: Played, paper: Paper) -> list[str]:
     calls, plan = outcome.scenario.calls, outcome.scenario.plan
     how = f"{calls.rate:g} a second" if calls.rate is not None else f"{calls.concurrency} at a time"
-    first = f"calls begin: {how}, {calls.policy} over {counted(plan.replicas, 'replica')}"
+    first = f"calls begin: {how}, {calls.policy.name} over {counted(plan.replicas, 'replica')}"
     lines = [_line(paper, 0.0, first)]
     rest = _moments(played)
     body: list[str] = []

@@ -80,8 +80,7 @@ class Played:
         happened: What was told, in the order of time.
         zones: Zone by replica, where it has one.
         versions: Version by replica, where it has one.
-        serving: How many replicas served when all was over.
-        concurrency: Calls in flight at most.
+        totals: Figures of the whole play: `serving`, and what the ledger says.
     """
 
     begin_s: float
@@ -92,8 +91,7 @@ class Played:
     happened: Sequence[Happened] = ()
     zones: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    serving: int = 0
-    concurrency: int = 1
+    totals: Mapping[str, float | None] = field(default_factory=dict)
 
     def when(self, moment: Moment) -> float | None:
         """The moment on the clock of `time.monotonic`; None where its step was never done."""

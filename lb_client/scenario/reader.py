@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lb_client.scenario import moments, quantity, tree, words
@@ -10,12 +11,17 @@ from lb_client.scenario.errors import ScenarioError, nearest
 from lb_client.scenario.expectations import read_expectation
 from lb_client.scenario.fields import Fields
 from lb_client.scenario.model import END, REPLICA, Calls, Moment, Plan, Scenario, Step, Whom
+from lb_client.scenario.policies import read_metadata, read_policy, with_extras
 from lb_client.scenario.tree import Items, Text
 
 if TYPE_CHECKING:
     from lb_client.scenario.tree import Node
     from lb_client.scenario.words import Action
 
+# As in backends/layout.py, which this side does not know.
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NAME_RULE = "1 to 63 letters, digits, '.', '_' and '-'"
+MAX_WEIGHT = 65535
 MAX_REPLICAS = 1000
 MAX_SECONDS = 3600.0
 MAX_STEPS = 500
@@ -84,7 +90,39 @@ def _plan(node: Node | None) -> Plan:
         return Plan()
     fields = Fields(node, "cluster")
     fields.only(words.CLUSTER)
-    return Plan(replicas=fields.whole("replicas", least=1, most=MAX_REPLICAS, default=3))
+    return Plan(
+        replicas=fields.whole("replicas", least=1, most=MAX_REPLICAS, default=3),
+        zones=_zones(fields) if "zones" in fields else (),
+        weights=_weights(fields) if "weights" in fields else (),
+        version=_name(fields, "version") if "version" in fields else "v1",
+    )
+
+
+def _zones(fields: Fields) -> tuple[str, ...]:
+    found: list[str] = []
+    for place, text in fields.texts("zones"):
+        if not NAME.fullmatch(text):
+            raise ScenarioError(f"{text!r} is no zone: use {NAME_RULE}", place)
+        if text in found:
+            raise ScenarioError(f"zone {text!r} stands here twice; replicas take zones in turn anyway", place)
+        found.append(text)
+    return tuple(found)
+
+
+def _weights(fields: Fields) -> tuple[int, ...]:
+    found = []
+    for place, text in fields.texts("weights"):
+        if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_WEIGHT):
+            raise ScenarioError(f"{text!r} is no weight: whole numbers from 1 to {MAX_WEIGHT} are possible", place)
+        found.append(int(text))
+    return tuple(found)
+
+
+def _name(fields: Fields, word: str) -> str:
+    text = fields.text(word)
+    if not NAME.fullmatch(text):
+        raise ScenarioError(f"{text!r} is no {word}: use {NAME_RULE}", fields.place_of(word))
+    return text
 
 
 def _calls(fields: Fields) -> Calls:
@@ -99,7 +137,9 @@ def _calls(fields: Fields) -> Calls:
         concurrency=fields.whole("concurrency", least=1, most=10_000, default=8 if rate is None else 1000),
         rate=rate,
         deadline_s=fields.seconds("deadline", least=LEAST_S, most=MAX_SECONDS, default=5.0),
-        policy=fields.one_of("policy", words.POLICIES, "round_robin"),
+        policy=with_extras(read_policy(fields), fields),
+        zone=_name(fields, "zone") if "zone" in fields else "",
+        metadata=read_metadata(fields),
     )
 
 
@@ -116,7 +156,8 @@ def _step(fields: Fields) -> Step:
         raise ScenarioError(f"{actions[0]!r} and {actions[1]!r} in one step: write two, each with its 'at:'", again)
     word = actions[0]
     action = words.ACTIONS[word]
-    fields.only((word, *words.STEP, *action.options))
+    extras = ("retry", "outlier-detection") if word == "policy" else ()
+    fields.only((word, *words.STEP, *action.options, *extras))
     for needed in action.needs:
         if needed not in fields:
             raise ScenarioError(f"'{word}' needs '{needed}: …'", fields.word_place(word))
@@ -139,6 +180,7 @@ def _step(fields: Fields) -> Step:
         whom=whom,
         value=value,
         options={option: _option(fields, option, kind) for option, kind in action.options.items() if option in fields},
+        policy=with_extras(read_policy(fields, word), fields) if action.takes == "policy" else None,
         every_s=every_s,
         until=_moment(fields, "until", END),
     )
@@ -156,6 +198,10 @@ def _object(fields: Fields, word: str, action: Action) -> tuple[Whom, str]:
         return whom_of(fields, word, rolling=word == "restart"), ""
     if action.takes == "count":
         return Whom(), str(fields.whole(word, least=1, most=MAX_REPLICAS, default=0))
+    if action.takes == "version":
+        return Whom(), _name(fields, word)
+    if action.takes == "policy":
+        return Whom(), read_policy(fields, word).name
     return Whom(), fields.one_of(word, action.takes)
 
 
@@ -198,6 +244,12 @@ def _option(fields: Fields, word: str, kind: str | tuple[str, ...]) -> str:
                 raise ScenarioError(
                     f"'{word}: {text}' makes no sense: more than 0% and at most 100% are possible", place
                 )
+        case "percent":
+            value = quantity.share(text if text.endswith("%") else f"{text}%")
+            if value is None or value > 1:
+                raise ScenarioError(f"'{word}: {text}' makes no sense: 0% to 100% are possible", place)
+        case "whole":
+            fields.whole(word, least=1, most=MAX_REPLICAS, default=1)
         case "code":
             return code_of(text, place)
         case tuple():

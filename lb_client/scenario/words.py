@@ -25,7 +25,6 @@ CODES = (
     "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
     "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
-POLICIES = ("round_robin", "pick_first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Action:
     """One thing that can be done.
 
     Attributes:
-        takes: What its own value is: `whom`, `count`, or the words that it can be.
-        options: Its other words, and the kind of each: `time`, `share`, `number`, `code` or the words that it can be.
+        takes: What its own value is: `whom`, `count`, `version`, `policy`, or the words that it can be.
+        options: Its other words, and the kind of each: `time`, `share`, `percent`, `whole`, `code` or what it can be.
         needs: Those of its other words that it cannot do without.
     """
 
@@ -55,9 +54,11 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         "clear": Action("whom"),
         "load": Action("whom", {"utilization": SHARE}, ("utilization",)),
         "scale": Action("count"),
-        "policy": Action(POLICIES),
+        "up": Action("version", {"replicas": "whole", "share": "percent"}),
+        "down": Action("version"),
+        "policy": Action("policy"),
         "registry": Action(("remove", "restore")),
-        "control-plane": Action(("stop", "start")),
+        "control-plane": Action(("kill",)),
     }
 )
 
@@ -77,12 +78,18 @@ METRICS: Mapping[str, str] = MappingProxyType(
         "p99": TIME,
         "max": TIME,
         "serving": NUMBER,
+        "attempts": NUMBER,
+        "lost": NUMBER,
+        "answered-twice": NUMBER,
+        "unaccounted": NUMBER,
         "converged": TIME,
         "order": "order",
     }
 )
+TOTALS = ("serving", "attempts", "lost", "answered-twice", "unaccounted")
+"""Figures of the whole play: nobody's in particular, and of no time."""
 PHRASES: Mapping[str, str] = MappingProxyType({"spread": "even", "failed": "only in flight"})
 """What a metric can be beside a number."""
 
-CALLS = ("duration", "concurrency", "rate", "deadline", "policy", "metadata")
-CLUSTER = ("replicas",)
+CALLS = ("duration", "concurrency", "rate", "deadline", "policy", "retry", "outlier-detection", "zone", "metadata")
+CLUSTER = ("replicas", "zones", "weights", "version")
