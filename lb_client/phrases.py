@@ -28,11 +28,12 @@ def and_more(words: Sequence[str], most: int = 4) -> str:
 
 def duration(seconds: float) -> str:
     """Three figures and the unit that suits: `640 µs`, `12.3 ms`, `4.56 s`, `2 m 5 s`."""
-    if seconds < 0.001:
+    # Below where three figures would round up to the next unit: 999.9 µs is 1 ms, no 1e+03 µs.
+    if seconds < 0.0009995:
         return f"{seconds * 1e6:.3g} µs"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1e3:.3g} ms"
-    if seconds < 100:
+    if seconds < 99.95:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} m {rest} s" if rest else f"{minutes} m"

@@ -95,8 +95,12 @@ class Director:
             self._keep(Done(step, now, now, error=str(error)))
             self._never(step)
             return
+        done: Done | None = None
         while True:
             await self._sleep(max(0.0, at_s - self._clock()))
+            # What it lasts until may have come meanwhile.
+            if done is not None and self._is_over(step.until, at_s):
+                break
             # A task of its own: what is under way is done even when no further step begins.
             doing = asyncio.create_task(self._once(step))
             self._busy.add(doing)

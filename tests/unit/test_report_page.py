@@ -173,6 +173,8 @@ def test_colours_only_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> 
         (0.5, "500 ms"),
         (1, "1 s"),
         (99.94, "99.9 s"),
+        (0.00099999, "1 ms"),
+        (0.9996, "1 s"),
         (125, "2 m 5 s"),
         (3600, "60 m"),
     ],
