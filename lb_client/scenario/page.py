@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from lb_client.membership import natural_key
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration
 from lb_client.scenario import figures
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from lb_client.scenario.played import Done, Happened, Played
 
 MAX_LINES = 40
+MAX_EVENT_LINES = 6
 TOOK_S = 0.05
 """What took no longer than this has no duration on the page."""
 
@@ -85,10 +88,23 @@ def _step(paper: Paper, at_s: float, what: tuple[Done, list[Happened]]) -> list[
     took_s = done.end_s - done.begin_s
     note = f"  done after {duration(took_s)}" if took_s > TOOK_S else ""
     head = f" {at_s:>{_AT - 2}.2f} s  {paper.paint(paper.fit(text), BOLD)}{paper.paint(paper.fit(note), DIM)}"
-    told = " · ".join(f"{event.text} +{duration(event.at_s - done.begin_s)}" for event in events)
+    told = [f"{event.text} +{duration(event.at_s - done.begin_s)}" for event in events]
     indent = " " * (_AT + 5)
-    room = max(40, paper.width - len(indent) - 1)
-    return [head, *(paper.paint(f"{indent}{paper.fit(line)}", DIM) for line in textwrap.wrap(told, room, max_lines=4))]
+    lines = _packed(told, max(40, paper.width - len(indent) - 1))
+    return [head, *(paper.paint(f"{indent}{paper.fit(line)}", DIM) for line in lines)]
+
+
+def _packed(items: Sequence[str], width: int) -> list[str]:
+    """The items in a few lines, none of them broken, and how many found no room."""
+    lines: list[str] = []
+    for number, item in enumerate(items):
+        if lines and len(lines[-1]) + 3 + len(item) <= width:
+            lines[-1] += f" · {item}"
+        elif len(lines) == MAX_EVENT_LINES:
+            return [*lines, f"… and {len(items) - number} more"]
+        else:
+            lines.append(item)
+    return lines
 
 
 def _line(paper: Paper, at_s: float, text: str) -> str:
@@ -98,7 +114,11 @@ def _line(paper: Paper, at_s: float, text: str) -> str:
 def _calls_end(report: Report | None) -> str:
     if report is None:
         return "calls end"
-    shares = figures.told({row.label: row.calls for row in report.rows.known})
+    # A replica that was restarted has a row for each address.
+    calls: Counter[str] = Counter()
+    for row in report.rows.known:
+        calls[row.label] += row.calls
+    shares = figures.told(dict(sorted(calls.items(), key=lambda item: natural_key(item[0], ""))))
     rate = f"{report.rate_per_s:,.0f}/s"
     return f"calls end: {counted(report.calls, 'call')}, {report.failed:,} failed, {rate}; {shares}"
 

@@ -169,7 +169,10 @@ def _step(fields: Fields) -> Step:
     every_s = fields.seconds("every", least=0.01, most=MAX_SECONDS) if "every" in fields else None
     if "until" in fields and every_s is None:
         raise ScenarioError("'until' ends what is done again and again: add 'every: …'", fields.word_place("until"))
-    name = fields.text("name", f"{word} {whom.text or value}")
+    options = {option: _option(fields, option, kind) for option, kind in action.options.items() if option in fields}
+    # What a step is about belongs to its name where it would mean nothing without: `health r2 serving`.
+    about = "".join(f" {options[needed]}" for needed in action.needs)
+    name = fields.text("name", f"{word} {whom.text or value}{about}")
     if name in ("start", "end"):
         raise ScenarioError(f"{name!r} is no name for a step: it means that of the calls", fields.place_of("name"))
     return Step(
@@ -179,7 +182,7 @@ def _step(fields: Fields) -> Step:
         action=word,
         whom=whom,
         value=value,
-        options={option: _option(fields, option, kind) for option, kind in action.options.items() if option in fields},
+        options=options,
         policy=with_extras(read_policy(fields, word), fields) if action.takes == "policy" else None,
         every_s=every_s,
         until=_moment(fields, "until", END),
