@@ -23,7 +23,13 @@ Channel = TypeVar("Channel")
 _LEASES: weakref.WeakKeyDictionary[Any, Lease] = weakref.WeakKeyDictionary()
 
 # A target of ours names a resolver, not a host: an http_proxy variable must not send it elsewhere.
-_DEFAULT_OPTIONS: tuple[tuple[str, Any], ...] = (("grpc.enable_http_proxy", 0),)
+_DEFAULT_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.enable_http_proxy", 0),
+    # Core's back-off begins with a second and grows to two minutes; so long would a server that is back be without its
+    # share where nobody checks its health, or where it falls ill just as core connects.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
 
 # What the health monitor's connections need as well, to be taken for the same client and to live as long.
 _MONITOR_OPTIONS = ("grpc.ssl_target_name_override", "grpc.default_authority", "grpc.keepalive_")
