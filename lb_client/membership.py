@@ -7,9 +7,12 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lb_client.aim import LIKE_ANY, Aim
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lb_client.aim import Expected
     from resolver.model import Snapshot
 
 
@@ -25,6 +28,7 @@ class MemberState(enum.Enum):
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
     DISCONNECTED = "not connected"
+    STANDBY = "stands by"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,12 +38,18 @@ class Member:
     Attributes:
         address: `host:port`, or a socket's path with its scheme.
         id: The replica's name, "" where nobody told.
-        state: Only READY members are expected to get calls.
+        state: Only READY members are expected to get calls. STANDBY ones could, and others come first.
+        zone: What the registry tells of it, likewise `version` and `weight`.
+        expected: What it is to get.
     """
 
     address: str
     id: str = ""
     state: MemberState = MemberState.READY
+    zone: str = ""
+    version: str = ""
+    weight: int = 1
+    expected: Expected = LIKE_ANY
 
     @property
     def label(self) -> str:
@@ -60,11 +70,28 @@ class Membership:
     members: tuple[Member, ...]
 
     @classmethod
-    def of_snapshot(cls, snapshot: Snapshot, at_s: float) -> Membership:
-        """What a resolver's snapshot says."""
+    def of_snapshot(cls, snapshot: Snapshot, at_s: float, aim: Aim | None = None) -> Membership:
+        """What a resolver's snapshot says to a client with that aim."""
         states = {"unhealthy": MemberState.UNHEALTHY, "draining": MemberState.DRAINING}
-        found = (Member(e.address, e.id, states.get(e.health.value, MemberState.READY)) for e in snapshot.endpoints)
+        expected = (aim or Aim()).expected(snapshot.endpoints)
+        found = (
+            Member(
+                e.address,
+                e.id,
+                states.get(e.health.value, MemberState.READY if e.address in expected else MemberState.STANDBY),
+                e.zone,
+                e.version,
+                e.weight,
+                expected.get(e.address, LIKE_ANY),
+            )
+            for e in snapshot.endpoints
+        )
         return cls(at_s, tuple(sorted(found, key=lambda member: member.address)))
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether chance decides who gets a call: then nobody can be reached on purpose."""
+        return any(member.expected.share is not None for member in self.ready)
 
     @property
     def ready(self) -> tuple[Member, ...]:
@@ -83,7 +110,7 @@ class Event:
 
     Attributes:
         at_s: When it was seen, on the clock of `time.monotonic`.
-        kind: `joined`, `left`, `ready`, `unhealthy`, `draining` or `disconnected`.
+        kind: `joined`, `left`, `ready`, `standby`, `unhealthy`, `draining` or `disconnected`.
         member: As it was after the event; for `left`, as it was before.
     """
 
@@ -94,6 +121,8 @@ class Event:
     @property
     def verb(self) -> str:
         """What it did, for a sentence."""
+        if self.kind == "joined" and self.member.state is MemberState.STANDBY:
+            return "joined and stands by"
         late = self.kind == "joined" and self.member.state is not MemberState.READY
         return "joined and was never ready" if late else _VERBS[self.kind]
 
@@ -110,12 +139,14 @@ _VERBS = {
     "unhealthy": "went unhealthy",
     "draining": "is draining",
     "disconnected": "lost its connection",
+    "standby": "stands by",
 }
 _KINDS = {
     MemberState.READY: "ready",
     MemberState.UNHEALTHY: "unhealthy",
     MemberState.DRAINING: "draining",
     MemberState.DISCONNECTED: "disconnected",
+    MemberState.STANDBY: "standby",
 }
 
 

@@ -5,9 +5,11 @@ The JSON's keys are a contract: they are added to, never renamed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lb_client.aim import LIKE_ANY
+from lb_client.apart import reasons
 from lb_client.history import history_json
 from lb_client.membership import MemberState
 from lb_client.rows import NOBODY, Row, Rows, join_rows
@@ -17,10 +19,11 @@ from lb_client.verdict import Count, Facts, Stretch, Verdict, judge
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lb_client.aim import Expected
     from lb_client.channelz import Traffic
     from lb_client.driver import Run
     from lb_client.history.history import History
-    from lb_client.membership import Event, Membership
+    from lb_client.membership import Event, Member, Membership
     from lb_client.records import CallRecorder, Segment
     from lb_client.warmup import WarmUp
 
@@ -37,12 +40,16 @@ class Question:
         proxy: Its address; "" without one.
         proxy_origin: Where that came from, for the page.
         policy: The policy's name.
+        zone: Whose endpoints come first; "" for no preference.
+        version: Which version every call asks for; "" for none.
         requested: Every input, for the report to repeat.
     """
 
     target: str
     via: str = "client"
     policy: str
+    zone: str = ""
+    version: str = ""
     proxy: str = ""
     proxy_origin: str = ""
     requested: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +74,7 @@ class Report:
         verdict: What to think of it.
         answer: The first answer, decoded, where the caller decoded it.
         history: The run over time; None where nobody kept it.
+        members: By address, what the registry last told of it.
     """
 
     question: Question
@@ -83,6 +91,7 @@ class Report:
     verdict: Verdict
     answer: Any = None
     history: History | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
 
     @property
     def rate_per_s(self) -> float:
@@ -136,6 +145,7 @@ class Report:
         }
 
     def _row(self, row: Row) -> dict[str, Any]:
+        member = self.members.get(row.address)
         return {
             "id": row.id or None,
             "address": row.address or None,
@@ -143,7 +153,15 @@ class Report:
             "failed": row.failed,
             "share": round(self.share(row), 6),
             "latency_ms": latency_ms(row.latency),
+            "zone": (member.zone or None) if member else None,
+            "version": (member.version or None) if member else None,
+            "weight": member.weight if member else None,
+            "expected_share": _rounded(member.expected.share) if member else None,
         }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 6)
 
 
 def latency_ms(histogram: LatencyHistogram | None) -> dict[str, float | None]:
@@ -194,7 +212,7 @@ def build_report(
     stretches = () if rows.anonymous else tuple(_stretches(recorder.segments, looks))
     facts = Facts(
         policy=question.policy,
-        counts=tuple(Count(row.label, row.address, row.calls) for row in rows.known),
+        counts=tuple(Count(row.label, row.address, row.calls, _expected(looks, row.address)) for row in rows.known),
         lost=rows.lost.calls if rows.lost else 0,
         failed=recorder.failed,
         retried=recorder.retried,
@@ -202,6 +220,7 @@ def build_report(
         unjudged=0 if rows.anonymous else sum(sum(s.counts.values()) for s in recorder.segments if not s.settled),
         events=tuple(events),
         aside=_aside(looks, events),
+        apart=tuple(reasons(looks, question.zone, question.version)),
         warm_up=warm_up,
         late=run.late,
         unsent=run.unsent,
@@ -225,7 +244,14 @@ def build_report(
         verdict=judge(facts),
         answer=answer,
         history=history,
+        members={member.address: member for look in looks for member in look.members},
     )
+
+
+def _expected(looks: Sequence[Membership], address: str) -> Expected:
+    """What an address was to get over the whole run, where that was always the same."""
+    told = {member.expected for look in looks for member in look.ready if member.address == address}
+    return told.pop() if len(told) == 1 else LIKE_ANY
 
 
 def _aside(looks: Sequence[Membership], events: Sequence[Event]) -> tuple[str, ...]:
@@ -257,7 +283,8 @@ def _stretches(segments: Sequence[Segment], looks: Sequence[Membership]) -> list
         # Announced addresses that are none of the channel's: something stands between, and picks for itself.
         if any(member.address in by_address for member in ready):
             for member in ready:
-                by_address.setdefault(member.address, Count(member.label, member.address, 0))
+                count = by_address.get(member.address, Count(member.label, member.address, 0))
+                by_address[member.address] = replace(count, expected=member.expected)
         counts = tuple(by_address[address] for address in sorted(by_address))
         found.append(Stretch(counts, segment.counts.get(NOBODY, 0)))
     return found

@@ -15,8 +15,9 @@ from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from lb_client.membership import Member
     from lb_client.paper import Paper
     from lb_client.report import Report
     from lb_client.rows import Row
@@ -45,21 +46,24 @@ class _Page:
         self._id_width = min(20, max([7, *(len(row.id) for row in rows)]))
         self._address_width = min(40, max([7, *(len(row.address) for row in rows), 16 if report.rows.lost else 0]))
         self._calls_width = max(5, len(f"{report.calls:,}"))
+        self._telling = _telling([m for row in rows if (m := report.members.get(row.address))])
+        self._more_width = sum(width + 2 for _, width in self._telling)
         # What the other columns leave, margins and gaps included.
-        left = paper.width - self._id_width - self._address_width - self._calls_width - 42
+        left = paper.width - self._id_width - self._address_width - self._calls_width - self._more_width - 42
         self._bar_width = max(4, min(40, left))
         self._top = max((row.calls for row in rows), default=0)
 
     def title(self) -> Iterator[str]:
         question = self._report.question
         where = f"{question.policy} {'in a proxy ' if question.proxy else ''}over {question.target}"
+        where += f", zone {question.zone} first" if question.zone else ""
         yield from self._wrapped(where, " ", " ", BOLD)
 
     def backends(self) -> Iterator[str]:
         """One row for each backend, the bar longest for the largest share: unevenness is easy to see."""
-        head = self._columns(
-            "backend", "address", "calls", "share", " " * self._bar_width, "failed", "p50 ms", "p99 ms"
-        )
+        more = "".join(f"  {name:<{width}}" for name, width in self._telling)
+        where = f"{'address':<{self._address_width}}{more}"
+        head = self._columns("backend", where, "calls", "share", " " * self._bar_width, "failed", "p50 ms", "p99 ms")
         yield self._paper.paint(head, DIM)
         rows = self._report.rows.known
         for number, row in enumerate(rows):
@@ -76,7 +80,7 @@ class _Page:
         # Widths are counted before colours come in.
         return self._columns(
             paper.paint(self._cell(name, self._id_width), style),
-            self._cell(address, self._address_width),
+            self._cell(address, self._address_width) + self._more(row),
             f"{row.calls:,}",
             f"{self._report.share(row):.1%}",
             paper.paint(paper.bar(row.calls / self._top if self._top else 0.0, self._bar_width), GREEN),
@@ -85,9 +89,14 @@ class _Page:
             paper.fit(milliseconds(row.latency, 99)),
         )
 
+    def _more(self, row: Row) -> str:
+        """The cells of zone, version and weight, where there are such columns."""
+        member = self._report.members.get(row.address)
+        return "".join(f"  {self._cell(_told(member, name), width)}" for name, width in self._telling)
+
     def _columns(self, *cells: str) -> str:
         name, address, calls, share, bar_, failed, p50, p99 = cells
-        left = f" {name:<{self._id_width}}  {address:<{self._address_width}}  {calls:>{self._calls_width}}"
+        left = f" {name:<{self._id_width}}  {address}  {calls:>{self._calls_width}}"
         return f"{left}  {share:>6}  {bar_}  {failed:>6}  {p50:>6}  {p99:>6}"
 
     def _cell(self, text: str, width: int) -> str:
@@ -162,6 +171,19 @@ class _Page:
         lines = textwrap.wrap(self._paper.fit(text), width, break_on_hyphens=False) or [""]
         for number, line in enumerate(lines):
             yield (indent if number else first) + self._paper.paint(line, *codes)
+
+
+def _telling(members: Sequence[Member]) -> list[tuple[str, int]]:
+    """The further columns that say anything, with their widths: zones if any, versions and weights that differ."""
+    found = []
+    if any(member.zone for member in members):
+        found.append("zone")
+    found += [name for name in ("version", "weight") if len({_told(member, name) for member in members}) > 1]
+    return [(name, min(16, max([len(name), *(len(_told(member, name)) for member in members)]))) for name in found]
+
+
+def _told(member: Member | None, name: str) -> str:
+    return "" if member is None else str(getattr(member, name))
 
 
 def milliseconds(latency: LatencyHistogram | None, percent: float) -> str:

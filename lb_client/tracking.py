@@ -15,6 +15,7 @@ from lb_client.membership import Member, Membership, MemberState, events_between
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lb_client.aim import Aim
     from lb_client.channelz import ChannelView
     from lb_client.membership import Event
     from resolver.claims import Subscription
@@ -79,7 +80,7 @@ class MembershipTracker:
     def _tell(self, event: Event) -> None:
         """Keep an event. Who joins before it is ready has joined once it is."""
         address = event.member.address
-        if event.kind == "joined" and event.member.state is not MemberState.READY:
+        if event.kind == "joined" and event.member.state not in (MemberState.READY, MemberState.STANDBY):
             self._waiting[address] = event
             return
         waited = self._waiting.pop(address, None)
@@ -104,14 +105,17 @@ class MembershipTracker:
 class SnapshotTracker(MembershipTracker):
     """Follows a resolver target, which must be one of ours. Make and use it on a running loop; `close` ends the watch.
 
+    `aim` is what the client asks for: who is to get nothing then stands by.
+
     Raises:
         TargetError, ControlPlaneError: As `resolver.watch` does.
     """
 
     knows_registry = True
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, aim: Aim | None = None) -> None:
         super().__init__()
+        self._aim = aim
         import resolver  # noqa: PLC0415 -- brings the control plane: only for targets of ours
 
         self._loop = asyncio.get_running_loop()
@@ -120,7 +124,7 @@ class SnapshotTracker(MembershipTracker):
 
     def _told(self, snapshot: Snapshot) -> None:
         # On the control plane's thread.
-        look = Membership.of_snapshot(snapshot, time.monotonic())
+        look = Membership.of_snapshot(snapshot, time.monotonic(), self._aim)
         self._loop.call_soon_threadsafe(self._take, look)
 
     def _take(self, look: Membership) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lb_client import drawn
+from lb_client.aim import LIKE_ANY
 from lb_client.membership import natural_key
 from lb_client.phrases import and_more, counted, listed
 from lb_client.stats import even_share, spread
@@ -16,6 +18,7 @@ from lb_client.stats import even_share, spread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lb_client.aim import Expected
     from lb_client.membership import Event
     from lb_client.warmup import WarmUp
 
@@ -30,11 +33,13 @@ class Count:
         label: Its name in a sentence: the replica's id, else its address.
         address: `host:port`; "" where nobody told.
         calls: How many, failed ones included.
+        expected: What it was to get, where that is not the same for all.
     """
 
     label: str
     address: str
     calls: int
+    expected: Expected = LIKE_ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ class Facts:
         late: Calls of an open loop that waited for a place in flight, and `bound` how many places there are.
         unsent: Calls of an open loop that were due and never started.
         unknown: Whether servers did not say who they are, so that counts are by connection.
+        apart: Why endpoints that could take calls got none, or only for a time: zones and versions.
         front: Address behind which several replicas answered; "" when there is none.
         failures: The most frequent failures: (status, details, count).
     """
@@ -103,6 +109,7 @@ class Facts:
     unsent: int = 0
     bound: int = 0
     unknown: bool = False
+    apart: tuple[str, ...] = ()
     front: str = ""
     failures: tuple[tuple[str, str, int], ...] = ()
 
@@ -143,14 +150,22 @@ def judge(facts: Facts) -> Verdict:
     even = Stretch(facts.counts, facts.lost).is_even and (None if facts.lost else True)
     if facts.policy == PICK_FIRST:
         as_expected, sentence = _judge_pick_first(facts, seen)
+    elif drawn.is_drawn(_stretches(facts)):
+        as_expected, sentence = drawn.judge(_stretches(facts), unjudged=facts.unjudged)
     else:
         as_expected, sentence = _judge_round_robin(facts)
     return Verdict(even, as_expected, _promise(facts), sentence, _reasons(facts))
 
 
+def _stretches(facts: Facts) -> tuple[Stretch, ...]:
+    return facts.stretches or (() if facts.unjudged else (Stretch(facts.counts, facts.lost),))
+
+
 def _promise(facts: Facts) -> str:
     if facts.policy == PICK_FIRST:
         return f"{_all(facts.calls)} on one endpoint"
+    if drawn.is_drawn(_stretches(facts)):
+        return drawn.promise(_stretches(facts))
     if len(facts.stretches) > 1:
         return "between changes, each endpoint gets as many calls as any other, ±1"
     if not facts.counts:
@@ -256,6 +271,7 @@ def _endpoint_reasons(facts: Facts) -> Iterator[str]:
         yield "warm-up incomplete: endpoints were still connecting when the count began"
     if facts.aside:
         yield f"announced, and not to be called: {and_more(facts.aside)}"
+    yield from facts.apart
     if facts.front:
         yield (
             f"{facts.front} is one address, and {len(facts.counts)} replicas answered behind it: "

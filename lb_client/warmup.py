@@ -143,11 +143,17 @@ class _WarmingUp:
             connected, waited_for = self._state(view)
             if connected and (self._picks_one or waited_for <= connected):
                 picked = connected if self._picks_one else await self._round(view, connected)
-                if connected <= picked:
+                # Where chance picks, a round that misses somebody tells nothing: to be connected is all there is to be.
+                if connected <= picked or self._is_drawn():
+                    picked = connected
                     return self._result(picked, set() if self._picks_one else self._expected(view) - picked)
             if time.monotonic() >= self._end_s:
                 return self._result(connected, self._expected(view) - connected)
             await asyncio.sleep(_PAUSE_S)
+
+    def _is_drawn(self) -> bool:
+        now = self._membership() if self._membership is not None else None
+        return now is not None and now.is_drawn
 
     def _state(self, view: ChannelView) -> tuple[set[str], set[str]]:
         """Addresses that are connected, and those worth waiting for."""

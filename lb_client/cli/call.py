@@ -20,10 +20,12 @@ from lb_client.cli.call_values import (
     metadata_pairs,
 )
 from lb_client.cli.common import cluster_option
+from lb_client.cli.layout_values import Name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lb_client.aim import Weights
     from lb_client.cli.call_request import Prepared
     from lb_client.cli.call_session import Plan
     from lb_client.report import Report
@@ -45,11 +47,12 @@ INTERRUPTED = 130
 @click.option("--deadline", type=Deadline(), default="5s", show_default=True, help="Each call's deadline.")
 @click.option(
     "--policy",
-    type=click.Choice(["round_robin", "pick_first"]),
+    type=click.Choice(["round_robin", "pick_first", "static_weights"]),
     default="round_robin",
     show_default=True,
     help="How the channel spreads calls.",
 )
+@click.option("--zone", type=Name("zone"), help="Endpoints of this zone first, others when it has none that is well.")
 @click.option(
     "--via",
     type=click.Choice(["client", "proxy"]),
@@ -113,6 +116,7 @@ def _plan(
     rate: float | None,
     deadline: float,
     policy: str,
+    zone: str | None,
     via: str,
     name: str | None,
     target: str | None,
@@ -144,11 +148,16 @@ def _plan(
         raise click.UsageError(
             f"--via proxy puts an Envoy in front of a target of ours, and {whom!r} is gRPC's own: leave --via away."
         )
+    if zone is not None and not ours:
+        raise click.UsageError(f"--zone needs a target of ours: nobody tells the zones of {whom!r}.")
+    if policy == "static_weights" and not ours:
+        raise click.UsageError(f"--policy static_weights needs a target of ours: nobody tells the weights of {whom!r}.")
     prepared: Prepared | None = None
     if method is None:
         prepared = greeting("world" if name is None else name)
     body = read_data("{}" if data is None else data)
-    from lb_client.cli.call_session import Plan  # noqa: PLC0415 -- help needs none of it
+    from lb_client.aim import Aim  # noqa: PLC0415 -- help needs none of it
+    from lb_client.cli.call_session import Plan  # noqa: PLC0415 -- the same
     from lb_client.driver import DEFAULT_BOUND, Load  # noqa: PLC0415 -- the same
 
     if count is None and duration is None:
@@ -163,6 +172,7 @@ def _plan(
         "rate": rate,
         "deadline_s": deadline,
         "policy": policy,
+        "zone": zone,
         "via": via,
         "method": method or GREETER,
         "name": None if method is not None else "world" if name is None else name,
@@ -177,6 +187,7 @@ def _plan(
         target=whom,
         ours=ours,
         policy=policy,
+        aim=Aim.of(metadata, zone=zone or "", weights=_weights(policy)),
         proxied=via == "proxy",
         cluster=None if target is not None else cluster,
         load=load,
@@ -190,6 +201,12 @@ def _plan(
         detailed=detailed,
         requested=requested,
     )
+
+
+def _weights(policy: str) -> Weights:
+    from lb_client.aim import Weights  # noqa: PLC0415 -- help needs none of it
+
+    return Weights.DRAWN if policy == "static_weights" else Weights.IGNORED
 
 
 def _print(report: Report, *, as_json: bool) -> None:

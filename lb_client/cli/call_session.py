@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from lb_client.cli import interrupts
 from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
-from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
+from lb_client.cli.call_target import OpenTarget, WhollyToldError, expect_known, open_target, unreachable
 from lb_client.cli.common import Failure
 from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from lb_client.aim import Aim
     from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
     from lb_client.history.happenings import Happening
@@ -33,6 +34,7 @@ class Plan:
         target: Whom to call.
         ours: Whether the target is one for lb_client's resolvers.
         policy: Its name.
+        aim: What the calls ask for: a zone, a version.
         proxied: Whether an Envoy balances instead of this client.
         cluster: Whose proxy to use; None for a target that was given.
         load: How many, how fast.
@@ -50,6 +52,7 @@ class Plan:
     target: str
     ours: bool
     policy: str
+    aim: Aim
     proxied: bool
     cluster: str | None
     load: Load
@@ -112,10 +115,16 @@ def _import_all() -> None:
 async def _session(plan: Plan, proxy: Proxy | None) -> Report:
     from lb_client.report import Question  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
-    question = Question(target=plan.target, policy=plan.policy, requested=plan.requested)
+    question = Question(
+        target=plan.target,
+        policy=plan.policy,
+        zone=plan.aim.zone,
+        version=plan.aim.version,
+        requested=plan.requested,
+    )
     with Interruptible() as interruptible:
         if proxy is None:
-            async with open_target(plan.target, plan.policy, ours=plan.ours) as target:
+            async with open_target(plan.target, plan.policy, ours=plan.ours, aim=plan.aim) as target:
                 return await _measure(plan, target, question, interruptible)
         from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
 
@@ -128,6 +137,8 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
     await expect_room(target, plan.warm_up_timeout_s)
+    if plan.ours:
+        await expect_known(target, plan.aim, plan.target, plan.warm_up_timeout_s)
     prepared = plan.prepared
     if prepared is None:
         await _expect_endpoints(plan, target)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from lb_client.aim import Aim
     from lb_client.channelz import ChannelView
+    from lb_client.policy import Policy
     from lb_client.tracking import MembershipTracker
 
 _GRPC_SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds")
@@ -122,8 +124,10 @@ def _check_list(target: str, scheme: str, rest: str) -> None:
 
 
 @asynccontextmanager
-async def open_target(target: str, policy_name: str, *, ours: bool) -> AsyncIterator[OpenTarget]:
-    """Open a channel to a checked target; leaving the block closes it.
+async def open_target(
+    target: str, policy_name: str, *, ours: bool, aim: Aim | None = None
+) -> AsyncIterator[OpenTarget]:
+    """Open a channel to a checked target; leaving the block closes it. `aim` is what the calls on it will ask for.
 
     Raises:
         Failure: The channel cannot be had.
@@ -132,15 +136,17 @@ async def open_target(target: str, policy_name: str, *, ours: bool) -> AsyncIter
 
     from lb_client import aio  # noqa: PLC0415 -- the same
     from lb_client.channelz import open_viewed  # noqa: PLC0415 -- the same
-    from lb_client.policy import PickFirst, RoundRobin  # noqa: PLC0415 -- the same
+    from lb_client.policy import PickFirst, RoundRobin, StaticWeights  # noqa: PLC0415 -- the same
     from lb_client.tracking import ChannelTracker, SnapshotTracker  # noqa: PLC0415 -- the same
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
 
-    policy = PickFirst() if policy_name == PickFirst.name else RoundRobin()
+    policies: dict[str, Policy] = {p.name: p for p in (RoundRobin(), PickFirst(), StaticWeights())}
+    policy = policies[policy_name]
+    zone = aim.zone if aim is not None else ""
     if ours:
         try:
-            channel, view = open_viewed(lambda: aio.insecure_channel(target, policy=policy))
-            tracker: MembershipTracker = SnapshotTracker(target)
+            channel, view = open_viewed(lambda: aio.insecure_channel(target, policy=policy, zone=zone))
+            tracker: MembershipTracker = SnapshotTracker(target, aim)
         except ResolverError as error:
             raise Failure(str(error)) from None
     else:
@@ -156,6 +162,28 @@ async def open_target(target: str, policy_name: str, *, ours: bool) -> AsyncIter
     finally:
         tracker.close()
         await channel.close()
+
+
+async def expect_known(target: OpenTarget, aim: Aim, name: str, timeout_s: float) -> None:
+    """Refuse a zone or a version that no endpoint has: a mistyped one would pass for one that makes no difference.
+
+    Raises:
+        Failure: There is none, and this is what there is.
+    """
+    if not aim.zone and not aim.version:
+        return
+    look = await target.tracker.first(timeout_s)
+    if look is None or not look.members:
+        return  # there is a better word for that
+    for what, asked, found in (
+        ("zone", aim.zone, {member.zone for member in look.members if member.zone}),
+        ("version", aim.version, {member.version for member in look.members if member.version}),
+    ):
+        if asked and asked not in found:
+            there = (
+                f"there {'is' if len(found) == 1 else 'are'} {', '.join(sorted(found))}" if found else "none is told"
+            )
+            raise Failure(f"no replica at {name} is of {what} {asked!r}: {there}")
 
 
 class WhollyToldError(Failure):

@@ -176,7 +176,8 @@ async def test_report_as_json_has_the_promised_keys() -> None:
     }  # fmt: skip
     assert promised <= found.keys()
     assert found["latency_ms"].keys() == {"min", "p50", "p90", "p99", "max"}
-    assert found["backends"][0].keys() == {"id", "address", "calls", "failed", "share", "latency_ms"}
+    told = {"id", "address", "calls", "failed", "share", "latency_ms", "zone", "version", "weight", "expected_share"}
+    assert found["backends"][0].keys() == told
     assert found["spread"] == {"max_minus_min": 0, "fairness": 1.0}
     assert found["statuses"] == {"OK": 10}
     assert found["verdict"].keys() >= {"even", "expected", "sentence", "reasons"}
