@@ -13,7 +13,7 @@ SHOWN = 12
 
 def unknown_line(names: Sequence[str], known: Sequence[str], *, cluster: str = "") -> str:
     """One line about names that no replica has: the nearest ones, and those there are."""
-    what = " and ".join(repr(name) for name in names)
+    what = " or ".join(repr(name) for name in names)
     where = f" in cluster {cluster!r}" if cluster else ""
     near = [found for name in names if (found := nearest(name, known))]
     there = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")

@@ -45,9 +45,11 @@ _HEADERS = (
     "UPTIME",
     "PID",
     "RESTARTS",
+    "NOTE",
 )
-_DISPENSABLE = ("RESTARTS", "PID", "UPTIME", "IN FLIGHT", "PHASE")
-"""What a narrow terminal does without, in this order; restarts and phases only while there is nothing to see."""
+_DISPENSABLE = ("RESTARTS", "PID", "UPTIME", "IN FLIGHT", "PHASE", "NOTE")
+"""What a narrow terminal does without, in this order; restarts and phases only while there is nothing to see, and notes
+then stand below."""
 
 _RIGHT = {"WEIGHT", "CALLS", "IN FLIGHT", "STREAMS", "UPTIME", "PID", "RESTARTS"}
 
@@ -85,13 +87,17 @@ def cells(replica: ReplicaView) -> tuple[str, ...]:
         span(replica.uptime_s) if runs else "-",
         str(replica.pid) if runs else "-",
         str(replica.restarts),
+        replica.note,
     )
 
 
 def heading(view: ClusterView) -> str:
     """The line above the table."""
     what = ", ".join(view.services) or view.service or ""
-    return f"cluster {view.cluster}: {view.serving} of {view.wanted} replicas serve {what}".rstrip()
+    line = f"cluster {view.cluster}: {view.serving} of {view.wanted} replicas serve {what}".rstrip()
+    if view.roll is not None:
+        line += f"; rolling restart: {len(view.roll.done)} of {view.roll.total} done"
+    return line
 
 
 def plain_table(view: ClusterView) -> str:
@@ -114,6 +120,11 @@ def reasons(view: ClusterView) -> list[str]:
     return [f"{r.id}: {r.reason} (log: {view.log_folder}/{r.id}.log)" for r in view.replicas if r.reason]
 
 
+def notes(view: ClusterView) -> list[str]:
+    """One line for each replica to which something was done on purpose."""
+    return [f"{r.id}: {r.note}" for r in view.replicas if r.note]
+
+
 def _telling(view: ClusterView) -> list[str]:
     """The headers of the columns that say anything: zones where there are some, versions and weights that differ."""
     silent = set()
@@ -123,6 +134,8 @@ def _telling(view: ClusterView) -> list[str]:
         silent.add("VERSION")
     if len({r.weight for r in view.replicas}) < 2:
         silent.add("WEIGHT")
+    if not any(r.note for r in view.replicas):
+        silent.add("NOTE")
     return [header for header in _HEADERS if header not in silent]
 
 
@@ -158,6 +171,7 @@ def rich_table(view: ClusterView, width: int = 1000) -> Table:
         row["REPLICA"].stylize("bold")
         row["HEALTH"].stylize(_HEALTH_STYLES.get(replica.health, ""))
         row["PHASE"].stylize(_PHASE_STYLES[replica.phase])
+        row["NOTE"].stylize("yellow")
         if replica.restarts:
             row["RESTARTS"].stylize("yellow")
         table.add_row(*(row[header] for header in headers))

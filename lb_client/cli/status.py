@@ -10,7 +10,7 @@ import click
 from backends.cluster_errors import NotRunningError
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import clear_failures
-from lb_client.cli.fleet_view import console, heading, is_terminal, plain_table, reasons, rich_table
+from lb_client.cli.fleet_view import console, heading, is_terminal, notes, plain_table, reasons, rich_table, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +85,7 @@ def _page(view: ClusterView) -> Group:
     from rich.text import Text  # noqa: PLC0415 -- the same
 
     where = f"target {view.target}"
-    trouble = [Text(line, style="red") for line in reasons(view)]
-    return Group(
-        Text(heading(view), style="bold"), Text(where, style="dim"), Text(), rich_table(view, console().width), *trouble
-    )
+    width = console().width
+    below = [Text(line, style="yellow") for line in notes(view) if "NOTE" not in shown(view, width)]
+    below += [Text(line, style="red") for line in reasons(view)]
+    return Group(Text(heading(view), style="bold"), Text(where, style="dim"), Text(), rich_table(view, width), *below)

@@ -8,11 +8,17 @@ from click.core import ParameterSource
 
 from lb_client.cli.root import COMMANDS, root
 
-ARGUMENTS = {"scale": ["2"], "completion": ["bash"]}
+ARGUMENTS = {
+    "scale": ["2"],
+    "completion": ["bash"],
+    **{name: ["r1"] for name in ("drain", "kill", "pause", "resume", "fault")},
+}
 # What an option takes, where it is not plain text or a number.
 VALUES = {
     "cluster": "blue",
     "data": "{}",
+    "jitter": "20ms",
+    "latency": "50ms",
     "meta": "zone=a",
     "metadata": "key=value",
     "mode": "collect",
