@@ -148,7 +148,7 @@ def shown(view: ClusterView, width: int) -> tuple[str, ...]:
         needed.add("PHASE")
     kept = _telling(view)
     for header in _DISPENSABLE:
-        if sum(widths[h] for h in kept) - 2 > width and header not in needed:
+        if header in kept and header not in needed and sum(widths[h] for h in kept) - 2 > width:
             kept.remove(header)
     return tuple(kept)
 
