@@ -22,12 +22,12 @@ import grpc.aio
 from resolver.backoff import Backoff
 from resolver.claims import Feed, Lease, SourceSpec, Subscription
 from resolver.errors import ControlPlaneError, SharedPolicyError
+from resolver.keeping import BudgetKeepers
 from resolver.loop import ControlPlaneLoop
 from resolver.private_folder import PrivateFolder
 from resolver.services import Services, unique
 from resolver.sources import Sources
 from resolver.target import Target, quote_path
-from resolver.xds.resources import AUTHORITY
 from resolver.xds.server import AdsServer
 from resolver.xds.store import ResourceStore
 
@@ -81,6 +81,7 @@ class ControlPlane:
         self._factories: dict[str, WatcherFactory] = {}  # by the source's key
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._services = Services()
+        self._budgets = BudgetKeepers(self._allow_retries)
         self._leases: set[Lease] = set()
         self._subscriptions: set[Subscription] = set()
         self._sources = Sources(self._published)  # touched on the loop only
@@ -151,7 +152,7 @@ class ControlPlane:
             key = service.key
             # The loop runs this before anything that a channel, opened later, can ask of it.
             self._call(lambda: self._offer(key))
-        lease = Lease(f"xds://{AUTHORITY}/{service.key}", service.key, self)
+        lease = Lease(service.uri, service.key, self)
         self._leases.add(lease)
         return lease
 
@@ -310,8 +311,13 @@ class ControlPlane:
                 return None
             policy = service.policy
         self.store.put_service(key, service.source, policy, service.zone)
+        self._budgets.follow(service)
         self.ads.changed()
         return service
+
+    def _allow_retries(self, key: str, allowed: bool) -> None:
+        self.store.allow_retries(key, allowed=allowed)
+        self.ads.changed()
 
     def _follow(self, subscription: Subscription) -> None:
         if not self._ensure(subscription.source):
@@ -344,6 +350,7 @@ class ControlPlane:
             self._subscriptions = {s for s in self._subscriptions if not s.closed}
             for key in self._services.retain({lease.service for lease in self._leases}):
                 self.store.remove_service(key)
+                self._budgets.forget(key)
             used_sources = self._services.sources | {s.source for s in self._subscriptions}
             self._specs = {spec: key for spec, key in self._specs.items() if key in used_sources}
             self._factories = {key: factory for key, factory in self._factories.items() if key in used_sources}

@@ -13,6 +13,9 @@ RETRYABLE = ("CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED",
 MAX_ATTEMPTS = 5
 """Core makes no more, whatever it is told (gRFC A6)."""
 
+MIN_INTERVAL_S = 0.002
+"""With less, core (1.85.1) draws delays below 1 ms, and a call that waits for one is never sent: half of them hung."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
@@ -48,7 +51,8 @@ class Retry:
     Attributes:
         attempts: How often a call is sent at most, the first time included: 2 to 5.
         codes: Names of status codes, of those in `RETRYABLE`.
-        base_interval_s: Before the n-th retry core waits at random, about this long times 2 to the power of n - 1.
+        base_interval_s: Before the n-th retry core waits this long times 2 to the power of n - 1, a fifth more or less;
+            0.002 at least.
         max_interval_s: At most this long.
         budget: How many retries there may be in all; None for no bound.
     """
@@ -67,7 +71,7 @@ class Retry:
             )
         if not self.codes or not set(self.codes) <= set(RETRYABLE):
             raise ValueError(f"codes must be some of {', '.join(RETRYABLE)}, not {self.codes!r}")
-        expect_seconds("base_interval_s", self.base_interval_s, at_least=0.001)
+        expect_seconds("base_interval_s", self.base_interval_s, at_least=MIN_INTERVAL_S)
         expect_seconds("max_interval_s", self.max_interval_s, at_least=self.base_interval_s)
 
     def as_config(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from resolver.control_plane import ControlPlane
+from resolver.core_counts import counts_of
+from resolver.errors import ControlPlaneError
 from resolver.private_folder import new_path
 from resolver.target import Target, factory_for
 from resolver.xds.bootstrap import Bootstrap, core_has_xds_clients
@@ -53,6 +55,7 @@ def lease(
         ControlPlaneError: The private socket could not be opened.
     """
     factory = _checked_factory(spec.target)
+    _check_budget(policy)
     with _lock:
         plane = _running()
         _bootstrap.install(f"unix:{plane.socket_path}")
@@ -68,6 +71,7 @@ def switch(lease: Lease, policy: Policy, *, together: bool) -> None:
         ValueError: The lease is over.
         SharedPolicyError: Other channels share its service, and are not to change `together` with it.
     """
+    _check_budget(policy)
     with _lock:
         lease.plane.switch(lease, policy, together=together)
 
@@ -103,6 +107,17 @@ def _checked_factory(target: Target) -> WatcherFactory:
     factory = factory_for(target)
     factory(target)  # raises TargetError here, in the caller's thread; the watcher is dropped before it began
     return factory
+
+
+def _check_budget(policy: Policy) -> None:
+    if policy.retry is None or policy.retry.budget is None:
+        return
+    try:
+        counts_of("")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ControlPlaneError(
+            f"this gRPC does not show what it counts, so a retry budget cannot be kept: {error}"
+        ) from None
 
 
 def _running() -> ControlPlane:

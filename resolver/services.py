@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver.xds.resources import AUTHORITY
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -28,6 +30,11 @@ class Service:
     policy: Policy
     is_own: bool
     zone: str = ""
+
+    @property
+    def uri(self) -> str:
+        """What to open a channel to."""
+        return f"xds://{AUTHORITY}/{self.key}"
 
 
 class Services:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from resolver.arrangement import Part, Split, split
@@ -28,6 +28,7 @@ class _Service:
     Attributes:
         parts: The keys of all parts that it ever had. Their clusters stay: calls may be on their way there.
         routed: What its listener says.
+        retries: Whether it says so of the policy's retries too.
     """
 
     source_key: str
@@ -35,6 +36,7 @@ class _Service:
     zone: str
     parts: set[str] = field(default_factory=set)
     routed: Split | None = None
+    retries: bool = True
 
 
 class ResourceStore:
@@ -73,6 +75,13 @@ class ResourceStore:
         if snapshot is not None:
             self._put_views(source_key, [service], found, snapshot.version)
         self._drop_unused(source_key)
+
+    def allow_retries(self, key: str, *, allowed: bool) -> None:
+        """Route a service's calls with its policy's retries, or without any. No error if it is not there."""
+        service = self._services.get(key)
+        if service is not None and service.routed is not None:
+            service.retries = allowed
+            self._route(key, service, service.routed, next_version())
 
     def remove_service(self, key: str) -> None:
         """Offer it no longer. No error if it was not there."""
@@ -122,7 +131,8 @@ class ResourceStore:
 
     def _route(self, key: str, service: _Service, found: Split, version: str) -> None:
         service.routed = found
-        self._put(resources.listener(key, service.policy, version, found))
+        policy = service.policy if service.retries else replace(service.policy, retry=None)
+        self._put(resources.listener(key, policy, version, found))
 
     def _put_views(self, source_key: str, services: Iterable[_Service], found: Split, version: str) -> None:
         """The assignments that these services, and whoever may come, take of the source.

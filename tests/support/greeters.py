@@ -29,7 +29,8 @@ class Greeter(helloworld_pb2_grpc.GreeterServicer):
         address: Where it listens.
         calls: How many SayHello it got.
         peers: Whom they came from: one for each connection.
-        fail_every: Every so many calls end with ABORTED; 0 for none.
+        fail_every: Every so many calls end badly; 0 for none.
+        fail_code: How.
         delay_s: How long an answer takes.
         gate: While it is not set, no answer comes.
         has_identity: Whether it says who it is.
@@ -44,6 +45,7 @@ class Greeter(helloworld_pb2_grpc.GreeterServicer):
         self.calls = 0
         self.peers: set[str] = set()
         self.fail_every = 0
+        self.fail_code = grpc.StatusCode.ABORTED
         self.delay_s = 0.0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -70,7 +72,7 @@ class Greeter(helloworld_pb2_grpc.GreeterServicer):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             if self.fail_every and self.calls % self.fail_every == 0:
-                await context.abort(grpc.StatusCode.ABORTED, f"call {self.calls} is not liked")
+                await context.abort(self.fail_code, f"call {self.calls} is not liked")
             return helloworld_pb2.HelloReply(message=f"Hello, {request.name}!")
         finally:
             self.in_flight -= 1

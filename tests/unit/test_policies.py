@@ -120,7 +120,7 @@ def test_a_service_config_says_the_same() -> None:
         (lambda: Retry(attempts=6), "gRPC makes no more"),
         (lambda: Retry(codes=()), "codes must be some of CANCELLED"),
         (lambda: Retry(codes=("NOT_FOUND",)), "not \\('NOT_FOUND',\\)"),
-        (lambda: Retry(base_interval_s=0), "base_interval_s must be at least 0.001 s"),
+        (lambda: Retry(base_interval_s=0), "base_interval_s must be at least 0.002 s"),
         (lambda: Retry(base_interval_s=1, max_interval_s=0.5), "max_interval_s must be at least 1 s"),
         (lambda: RetryBudget(percent=101), "percent must be from 0 to 100"),
         (lambda: OutlierDetection(success_rate=None), "needs success_rate, failure_percentage or both"),
