@@ -44,7 +44,7 @@ class Measurement:
     Attributes:
         recorder: What was recorded so far; `flush` first.
         recording: The same in slices of time, and by call where calls have names.
-        seen: What else was seen than members that come and go; to be added to while calls are made.
+        seen: What else was seen or heard than members that come and go; to be added to while calls are made.
         tracker: As given.
         load: As given.
     """
@@ -131,12 +131,13 @@ class Measurement:
         """Cut off what is in flight; it is not counted."""
         self._driver.abort()
 
-    def report(self, answer: Any = None, told: Told = NOBODY_TOLD) -> Report:
+    def report(self, answer: Any = None, told: Told = NOBODY_TOLD, *, ejects: bool = False) -> Report:
         """The report of the run.
 
         Args:
             answer: The first answer, decoded, where somebody wants to see it.
             told: What the cluster and its replicas say of the run.
+            ejects: Whether the policy takes out who fails, which only the traffic tells.
         """
         if self._run is None or self._warm_up is None:
             raise RuntimeError("nothing was measured: warm_up() and run() go first")
@@ -150,5 +151,12 @@ class Measurement:
             traffic=self.traffic(),
             bound=self.load.concurrency,
             answer=answer,
-            history=history_of(self._run, self.recording, self.tracker.events, told, seen=self.seen),
+            history=history_of(
+                self._run,
+                self.recording,
+                self.tracker.events,
+                told,
+                seen=self.seen,
+                looks=self.tracker.looks if ejects else None,
+            ),
         )

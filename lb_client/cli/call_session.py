@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lb_client.aim import Aim
     from lb_client.cli.call_via import Proxy
     from lb_client.driver import Load
-    from lb_client.history.happenings import Happening
     from lb_client.history.recording import Told
     from lb_client.measurement import Measurement
     from lb_client.report import Question, Report
@@ -134,6 +133,7 @@ async def _session(plan: Plan, proxy: Proxy | None) -> Report:
 
 
 async def _measure(plan: Plan, target: OpenTarget, question: Question, interruptible: Interruptible) -> Report:
+    from lb_client.history.sightings import Rejections  # noqa: PLC0415 -- help needs none of it
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
     await expect_room(target, plan.warm_up_timeout_s)
@@ -169,7 +169,8 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
     gc.freeze()
     gc.enable()
     interruptible.begin(stop=measurement.stop, cut=measurement.abort)
-    await _run_and_show(plan, measurement)
+    with Rejections(measurement.seen):
+        await _run_and_show(plan, measurement, target)
     interruptible.end()
     answer = None
     if prepared.decode is not None and measurement.first_answer is not None:
@@ -181,25 +182,30 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
     return measurement.report(answer, await _told(plan, measurement))
 
 
-async def _run_and_show(plan: Plan, measurement: Measurement) -> None:
+async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget) -> None:
     from lb_client.cli.call_live import show_progress, watch_spread  # noqa: PLC0415 -- needs what Measurement brings
     from lb_client.cli.call_witnesses import cluster_behind, hearing  # noqa: PLC0415 -- the same
+    from lb_client.history.sightings import follow_connections  # noqa: PLC0415 -- the same
 
+    beside: list[Coroutine[Any, Any, None]] = []
+    if plan.detailed and target.view is not None and target.tracker.knows_registry:
+        beside.append(follow_connections(target.view, target.tracker, measurement.seen))
     if not plan.watch:
-        await _run_beside(measurement, show_progress(measurement))
+        await _run_beside(measurement, *beside, show_progress(measurement))
         return
-    heard: list[Happening] = []
-    async with hearing(cluster_behind(plan.target, plan.cluster), heard):
-        await _run_beside(measurement, watch_spread(measurement, f"{plan.policy} over {plan.target}", heard))
+    async with hearing(cluster_behind(plan.target, plan.cluster), measurement.seen):
+        title = f"{plan.policy} over {plan.target}"
+        await _run_beside(measurement, *beside, watch_spread(measurement, title, measurement.seen))
 
 
-async def _run_beside(measurement: Measurement, show: Coroutine[Any, Any, None]) -> None:
-    showing = asyncio.create_task(show)
+async def _run_beside(measurement: Measurement, *beside: Coroutine[Any, Any, None]) -> None:
+    tasks = [asyncio.create_task(one) for one in beside]
     try:
         await measurement.run()
     finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _told(plan: Plan, measurement: Measurement) -> Told:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import string
+import textwrap
 from typing import TYPE_CHECKING
 
 from lb_client.membership import natural_key
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lb_client.paper import Paper
 
 LABEL = 10
+_TEXT_AT = 14
 MOST_ROWS = 12
 MOST_EVENTS = 16
 LEAST_SLICES = 6
@@ -53,12 +55,13 @@ class Chart:
     Args:
         history: What to draw.
         paper: What it is written on.
-        marks: A letter for each of its happenings; by default from a on, as far as the alphabet goes.
+        marks: A letter for each of its happenings; by default those that belong together share one, from a on.
     """
 
-    def __init__(self, history: History, paper: Paper, marks: Sequence[str] = MARKS) -> None:
+    def __init__(self, history: History, paper: Paper, marks: Sequence[str] | None = None) -> None:
         self._history = history
-        self._letters = marks
+        self._happenings = history.shown if marks is None else history.happenings
+        self._letters = MARKS if marks is None else marks
         self._paper = paper
         traffic = history.traffic.coarser(max(10, paper.width - LABEL - 2))
         # The last slice ends with the run, in the middle or sooner: its short bar would tell of a fall that never was.
@@ -88,7 +91,7 @@ class Chart:
         failures = traffic.failures()
         if any(failures):
             yield self._row("failed", spark(failures, max(failures), ascii_only=paper.ascii_only), RED)
-        if self._history.happenings:
+        if self._happenings:
             yield self._row("events", self._marks(), BOLD, YELLOW)
         yield self._row("", self._axis(), DIM)
 
@@ -105,7 +108,7 @@ class Chart:
     def _marks(self) -> str:
         """Each event's letter in its column; where several meet, the first."""
         cells = [" "] * self._traffic.slices
-        for mark, happening in zip(self._letters, self._history.happenings, strict=False):
+        for mark, happening in zip(self._letters, self._happenings, strict=False):
             column = self._column(happening.at_s)
             if cells[column] == " ":
                 cells[column] = mark
@@ -125,14 +128,16 @@ class Chart:
         return line
 
     def _events(self) -> Iterator[str]:
-        happenings, paper = self._history.happenings, self._paper
+        happenings, paper = self._happenings, self._paper
         for mark, happening in zip(self._letters, happenings[:MOST_EVENTS], strict=False):
             at = f"{happening.at_s - self._history.begin_s:+.2f} s"
             style = () if happening.source == "cluster" else (DIM,)
-            what = paper.fit(happening.text + (f" ({happening.detail})" if happening.detail else ""))
-            more = consequence(happening)
             letter = paper.paint(mark if self.shows_shape else " ", BOLD, YELLOW)
-            yield f" {letter} {at:>8}  {paper.paint(what, *style)}" + (f": {paper.fit(more)}" if more else "")
+            room = max(20, paper.width - _TEXT_AT - 1)
+            lines = textwrap.wrap(paper.fit(described(happening)), room, break_on_hyphens=False)
+            for number, line in enumerate(lines):
+                first = f" {letter} {at:>{_TEXT_AT - 5}}  "
+                yield (" " * _TEXT_AT if number else first) + paper.paint(line, *style)
         if len(happenings) > MOST_EVENTS:
             yield paper.paint(paper.fit(f"   … {len(happenings) - MOST_EVENTS:,} more events"), DIM)
 
@@ -144,20 +149,27 @@ def _time(seconds: float) -> str:
     return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} m"
 
 
+def described(happening: Happening) -> str:
+    """What happened, and what came of it: `r2 died (killed by SIGKILL): noticed after 3 ms, 4 in flight`."""
+    what = happening.text + (f" ({happening.detail})" if happening.detail else "")
+    more = consequence(happening)
+    return f"{what}: {more}" if more else what
+
+
 def consequence(happening: Happening) -> str:
     """When the client noticed, and what it cost, in one line; "" where there is nothing to say."""
     pieces = []
     if happening.noticed_s is not None:
         early = happening.noticed_s < 0
         pieces.append("noticed at once" if early else f"noticed after {duration(happening.noticed_s)}")
-    elif happening.is_going and happening.kind != "drained":
+    elif happening.is_going:
         pieces.append("not noticed")
     if happening.impact is not None:
-        pieces += _impact(happening.impact, happening.kind)
+        pieces += _impact(happening.impact)
     return ", ".join(pieces)
 
 
-def _impact(impact: Impact, kind: str) -> Iterator[str]:
+def _impact(impact: Impact) -> Iterator[str]:
     if impact.in_flight:
         yield f"{impact.in_flight:,} in flight" + (
             f", {impact.in_flight_failed:,} of them failed" if impact.in_flight_failed else ", tried again"
@@ -166,5 +178,5 @@ def _impact(impact: Impact, kind: str) -> Iterator[str]:
         last = "" if impact.last_s is None else f" (the last after {duration(impact.last_s)})"
         failed = f", {impact.failed_after:,} of them failed" if impact.failed_after else ""
         yield f"{counted(impact.after, 'call')} still went there{last}{failed}"
-    elif kind not in ("drained", "stopped"):
+    else:
         yield "no call went there after it"

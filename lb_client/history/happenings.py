@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from lb_client.membership import Event
 
+TOGETHER_S = 0.25
 EARLY_S = 0.5
 """The client may hear before the cluster does: a replica withdraws, and tells its supervisor then."""
 
-GOING = frozenset({"drain-begun", "drained", "died", "paused", "stopped", "failed", "not-serving"})
+GOING = frozenset({"drain-begun", "died", "paused", "not-serving"})
 COMING = frozenset({"serving", "resumed", "well"})
 _GONE = frozenset({"left", "unhealthy", "draining", "disconnected", "ejected"})
 _THERE = frozenset({"joined", "ready", "connected", "let-back"})
@@ -132,6 +133,28 @@ def one_axis(client: Iterable[Happening], cluster: Iterable[Happening]) -> tuple
         for event in theirs
     ]
     return tuple(sorted([*mine, *joined], key=_at))
+
+
+def grouped(happenings: Sequence[Happening]) -> tuple[Happening, ...]:
+    """The same with what the client saw of one replica within a moment as one: `r2 went unhealthy, left`.
+
+    Its going and its coming stay apart, however close.
+    """
+    found: list[Happening] = []
+    last: dict[str, tuple[int, bool]] = {}
+    for happening in happenings:
+        who, there = happening.replica or happening.address, happening.kind in _THERE
+        if happening.source != "client" or not who:
+            found.append(happening)
+            continue
+        index, was_there = last.get(who, (-1, False))
+        if index >= 0 and was_there is there and happening.at_s - found[index].at_s <= TOGETHER_S:
+            before = found[index]
+            found[index] = replace(before, text=f"{before.text}, {happening.text.removeprefix(f'{who} ')}")
+        else:
+            last[who] = len(found), there
+            found.append(happening)
+    return tuple(found)
 
 
 def _at(happening: Happening) -> float:

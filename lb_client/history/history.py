@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lb_client.history.happenings import Happening, noticed, one_axis
+from lb_client.history.ejections import ejections
+from lb_client.history.happenings import Happening, grouped, noticed, one_axis
 from lb_client.history.impact import fallen_with, sent_to, with_impact
 from lb_client.ledger.journals import Journals
 from lb_client.ledger.reconcile import Ledger, reconcile
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lb_client.driver import Run
     from lb_client.history.recording import RunRecording, Told
     from lb_client.history.traffic import Traffic
-    from lb_client.membership import Event
+    from lb_client.membership import Event, Membership
 
 LEAD_S = 1.0
 """Events of the cluster so shortly before the first call belong to the run: their effect may."""
@@ -40,9 +41,20 @@ class History:
     happenings: tuple[Happening, ...]
     ledger: Ledger | None = None
 
+    @property
+    def shown(self) -> tuple[Happening, ...]:
+        """The happenings for somebody to read: what belongs together as one."""
+        return grouped(self.happenings)
+
 
 def history_of(
-    run: Run, recording: RunRecording, events: Iterable[Event], told: Told, *, seen: Sequence[Happening] = ()
+    run: Run,
+    recording: RunRecording,
+    events: Iterable[Event],
+    told: Told,
+    *,
+    seen: Sequence[Happening] = (),
+    looks: Sequence[Membership] | None = None,
 ) -> History:
     """Put it together.
 
@@ -51,10 +63,13 @@ def history_of(
         recording: What was recorded of it.
         events: What became of the members, as the client saw it.
         told: What the cluster says.
-        seen: What else the client saw.
+        seen: What else the client saw; what the cluster said to it meanwhile is in `told` too.
+        looks: Who should have got calls, where the policy may eject; else None.
     """
     end_s = run.begin_s + run.elapsed_s
-    mine = [*(noticed(event) for event in events), *seen]
+    traffic = recording.traffic.traffic(end_s)
+    own = [happening for happening in seen if happening.source == "client"]
+    mine = [*(noticed(event) for event in events), *own, *(ejections(traffic, looks) if looks else ())]
     theirs = [event for event in told.events if run.begin_s - LEAD_S <= event.at_s <= end_s]
     happenings = one_axis(mine, theirs)
     ledger = None
@@ -65,7 +80,7 @@ def history_of(
         _date_deaths(journals, deaths)
         ledger, trail, fates = reconcile(recording.labels.run, book, sent, journals, deaths=deaths)
         happenings = with_impact(happenings, sent_to(book, trail, fates, sent), fallen_with(book, journals, fates))
-    return History(run.begin_s, run.elapsed_s, recording.traffic.traffic(end_s), happenings, ledger)
+    return History(run.begin_s, run.elapsed_s, traffic, happenings, ledger)
 
 
 def _date_deaths(journals: Journals, deaths: Sequence[tuple[float, str]]) -> None:

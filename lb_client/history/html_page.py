@@ -82,7 +82,7 @@ def _charts(history: History) -> Iterator[str]:
                 consequence(happening),
             ],
         )
-        for number, happening in enumerate(history.happenings)
+        for number, happening in enumerate(history.shown)
     ]
     yield _table(("", "at", "what", "what came of it"), rows, classes=("mark", "at", "", ""))
     yield '<p class="dim">What the cluster says stands out; what this client saw of it is dim.</p>'

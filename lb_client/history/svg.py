@@ -17,7 +17,6 @@ from lb_client.phrases import duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lb_client.history.happenings import Happening
     from lb_client.history.history import History
     from lb_client.history.traffic import Traffic
 
@@ -69,7 +68,7 @@ class Charts:
 
     def __init__(self, history: History) -> None:
         self._traffic = history.traffic
-        self._happenings = history.happenings
+        self._happenings = history.shown
         self._series = series_of(history.traffic)
         self._span_s = max(history.traffic.slices, 1) * history.traffic.width_s
         self._p50, self._p99 = (
@@ -204,8 +203,3 @@ def _runs(indexes: Sequence[int]) -> list[list[int]]:
         else:
             runs.append([index])
     return runs
-
-
-def shown_happenings(history: History) -> tuple[Happening, ...]:
-    """Those that have a letter in the drawing."""
-    return history.happenings[: len(MARKS)]
