@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.arrangement import VERSION_HEADER, Part, in_use, split
+from resolver.arrangement import VERSION_HEADER, Part, in_use, shared_weights, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,10 @@ class Weights(enum.Enum):
     """An endpoint is drawn for each call: gRPC core's way."""
 
     KEPT = "kept"
-    """They are kept to in turn, and where all are equal calls go in turn: Envoy's way."""
+    """They are kept to in turn, and where all are equal calls go in turn: the way of an Envoy of ours.
+
+    Shares of versions are weights to it, and who asks for a version is not heard.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,13 +59,11 @@ class Aim:
         zone: Whose endpoints come first; "" for no preference.
         version: Which version every call asks for; "" for none.
         weights: What weights mean to whoever balances.
-        splits: Whether versions get calls by their shares.
     """
 
     zone: str = ""
     version: str = ""
     weights: Weights = Weights.IGNORED
-    splits: bool = True
 
     @classmethod
     def of(cls, metadata: Iterable[tuple[str, str]], *, zone: str = "", weights: Weights = Weights.IGNORED) -> Aim:
@@ -96,10 +97,10 @@ class Aim:
         return self.weights is Weights.KEPT and len({endpoint.weight for endpoint in ready}) > 1
 
     def _parts(self, endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[Part, float]]:
-        found = split(endpoints)
-        if not self.splits:
-            yield Part("", 1, endpoints), 1.0
+        if self.weights is Weights.KEPT:
+            yield Part("", 1, shared_weights(endpoints, self.zone)), 1.0
             return
+        found = split(endpoints)
         asked = found.asked(self.version) if self.version else None
         if asked is not None:
             yield asked, 1.0

@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from lb_client.membership import Membership
 
 
-def reasons(looks: Sequence[Membership], zone: str, version: str) -> Iterator[str]:
+def reasons(looks: Sequence[Membership], zone: str, version: str, *, proxied: bool = False) -> Iterator[str]:
     """One line for each thing that explains the spread, from all looks of a run.
 
     Args:
         looks: The membership when the run began, and after each change.
         zone: Whose endpoints came first; "" for no preference.
         version: Which version the calls asked for; "" for none.
+        proxied: Whether an Envoy of ours balanced.
     """
     if zone:
         yield from _zone_reasons(looks, zone)
-    if version and looks and any(member.version == version for look in looks for member in look.members):
+    if version and proxied:
+        yield f"the proxy does not look at x-version: calls for {version} spread like all others"
+    elif version and any(member.version == version for look in looks for member in look.members):
         yield f"every call asked for version {version}: it goes to no other"
     told: list[str] = []
     for look in looks:

@@ -46,7 +46,7 @@ def promise(stretches: Sequence[Stretch]) -> str:
         least, most = bounds(calls, share)
         told.append(f"{name} {share * 100:.4g} % ({least:,} to {most:,})" if least < most else f"{name} {most:,}")
     more = f" and {len(cells) - SHOWN} more" if len(cells) > SHOWN else ""
-    return f"drawn for each call, {', '.join(told)}{more}"
+    return f"{', '.join(told)}{more}, by what chance allows"
 
 
 def judge(stretches: Sequence[Stretch], *, unjudged: int) -> tuple[bool | None, str]:

@@ -5,11 +5,13 @@ How it becomes xDS stands in xds/resources.py and xds/assignments.py; what it me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from resolver.model import MAX_WEIGHT
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from resolver.model import Endpoint
 
@@ -115,6 +117,28 @@ def in_use(endpoints: Iterable[Endpoint], zone: str) -> tuple[Endpoint, ...]:
         if ready := tuple(endpoint for endpoint in each if endpoint.health.takes_calls):
             return ready
     return ()
+
+
+def shared_weights(endpoints: Iterable[Endpoint], zone: str = "") -> tuple[Endpoint, ...]:
+    """The endpoints that calls can go to which ask for no version, with weights by which the shares come out.
+
+    For whoever keeps to weights and knows no versions: an Envoy of ours. The shares hold within each zone's priority.
+    Without shares the endpoints are as they were.
+    """
+    return tuple(sorted(each for level in priorities(endpoints, zone) for each in _shared(level)))
+
+
+def _shared(endpoints: tuple[Endpoint, ...]) -> Iterator[Endpoint]:
+    parts = [part for part in split(endpoints).parts if part.weight]
+    if len(parts) < 2:
+        yield from parts[0].endpoints
+        return
+    total = sum(part.weight for part in parts)
+    for part in parts:
+        weights = sum(e.weight for e in part.endpoints if e.health.takes_calls)
+        for endpoint in part.endpoints:
+            weight = round(MAX_WEIGHT * part.weight / total * endpoint.weight / weights)
+            yield replace(endpoint, weight=min(MAX_WEIGHT, max(1, weight)))
 
 
 def _of(endpoints: Iterable[Endpoint], versions: Sequence[str]) -> tuple[Endpoint, ...]:

@@ -103,10 +103,12 @@ class Feed(Subscription):
 
     Attributes:
         socket_path: Where that client finds the ADS service; free again some time after `close`.
+        zone: Whose endpoints come first; "" for no preference.
         resource_name: Of the ClusterLoadAssignment to ask for.
     """
 
-    def __init__(self, plane: ControlPlane, source: str, callback: Callable[[Snapshot], None]) -> None:
+    def __init__(self, plane: ControlPlane, source: str, callback: Callable[[Snapshot], None], zone: str = "") -> None:
         super().__init__(plane, source, callback)
         self.socket_path = plane.socket_path
-        self.resource_name = plain_name(source)
+        self.zone = zone
+        self.resource_name = plain_name(source, zone)

@@ -185,9 +185,11 @@ class ControlPlane:
         self._begin(subscription)
         return subscription
 
-    def feed(self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None]) -> Feed:
-        """The same, and offer the endpoints to an Envoy."""
-        feed = Feed(self, self._source_key(spec, factory), callback)
+    def feed(
+        self, spec: SourceSpec, factory: WatcherFactory, callback: Callable[[Snapshot], None], zone: str = ""
+    ) -> Feed:
+        """The same, and offer the endpoints to an Envoy, those of the zone first."""
+        feed = Feed(self, self._source_key(spec, factory), callback, zone)
         self._begin(feed)
         return feed
 
@@ -323,7 +325,7 @@ class ControlPlane:
         if not self._ensure(subscription.source):
             return
         if isinstance(subscription, Feed):
-            self.store.offer_plainly(subscription.source)
+            self.store.offer_plainly(subscription.source, subscription.zone)
             self.ads.changed()
         self._sources.follow(subscription.source, subscription)
 

@@ -90,7 +90,7 @@ def subscribe(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Subscri
         return _running().subscribe(spec, factory, callback)
 
 
-def feed(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Feed:
+def feed(spec: SourceSpec, callback: Callable[[Snapshot], None], zone: str = "") -> Feed:
     """As `subscribe`, and the target's endpoints are offered to an Envoy: from the same watch, by the same ADS service.
 
     Raises:
@@ -99,7 +99,7 @@ def feed(spec: SourceSpec, callback: Callable[[Snapshot], None]) -> Feed:
     """
     factory = _checked_factory(spec.target)
     with _lock:
-        return _running().feed(spec, factory, callback)
+        return _running().feed(spec, factory, callback, zone)
 
 
 def _checked_factory(target: Target) -> WatcherFactory:

@@ -187,7 +187,7 @@ def _plan(
         target=whom,
         ours=ours,
         policy=policy,
-        aim=Aim.of(metadata, zone=zone or "", weights=_weights(policy)),
+        aim=Aim.of(metadata, zone=zone or "", weights=_weights(policy, via)),
         proxied=via == "proxy",
         cluster=None if target is not None else cluster,
         load=load,
@@ -203,9 +203,11 @@ def _plan(
     )
 
 
-def _weights(policy: str) -> Weights:
+def _weights(policy: str, via: str) -> Weights:
     from lb_client.aim import Weights  # noqa: PLC0415 -- help needs none of it
 
+    if via == "proxy":
+        return Weights.KEPT
     return Weights.DRAWN if policy == "static_weights" else Weights.IGNORED
 
 

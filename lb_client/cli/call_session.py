@@ -93,7 +93,7 @@ def _run(plan: Plan) -> Report:
     from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- the same
 
     interrupts.unwind()  # an Envoy has to be ended again
-    with proxy_for(plan.target, plan.cluster) as proxy:
+    with proxy_for(plan.target, plan.cluster, plan.aim.zone) as proxy:
         return _run_through(plan, proxy)
 
 
@@ -128,7 +128,7 @@ async def _session(plan: Plan, proxy: Proxy | None) -> Report:
         from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
 
         question = replace(question, via="proxy", proxy=proxy.address, proxy_origin=proxy.origin)
-        async with open_through(proxy.address, plan.target) as target:
+        async with open_through(proxy.address, plan.target, plan.aim) as target:
             return await _measure(plan, target, question, interruptible)
 
 

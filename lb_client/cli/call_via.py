@@ -12,6 +12,8 @@ from lb_client.cli.common import Failure
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from lb_client.aim import Aim
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -32,8 +34,8 @@ class Proxy:
 
 
 @contextmanager
-def proxy_for(target: str, cluster: str | None) -> Iterator[Proxy]:
-    """The cluster's running proxy; else an Envoy that lasts as long as the block.
+def proxy_for(target: str, cluster: str | None, zone: str = "") -> Iterator[Proxy]:
+    """The cluster's running proxy, if it prefers that zone; else an Envoy that lasts as long as the block.
 
     To start one is what a newcomer means who asks for the way through a proxy: there is nothing to decide before.
 
@@ -47,17 +49,17 @@ def proxy_for(target: str, cluster: str | None) -> Iterator[Proxy]:
 
     try:
         running = find_proxy(cluster) if cluster is not None else None
-        if running is not None and running.target == target:
+        if running is not None and (running.target, running.zone) == (target, zone):
             yield Proxy(running.address, found=True)
             return
-        with EnvoyProxy(target) as proxy:
+        with EnvoyProxy(target, zone=zone) as proxy:
             yield Proxy(proxy.address, found=False)
     except (ProxyError, ResolverError, ClusterError) as error:
         raise Failure(str(error)) from None
 
 
 @asynccontextmanager
-async def open_through(address: str, target: str) -> AsyncIterator[OpenTarget]:
+async def open_through(address: str, target: str, aim: Aim | None = None) -> AsyncIterator[OpenTarget]:
     """A channel to a proxy at `address`; who should get calls is told by the target's registry.
 
     Raises:
@@ -69,7 +71,7 @@ async def open_through(address: str, target: str) -> AsyncIterator[OpenTarget]:
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
 
     try:
-        tracker = SnapshotTracker(target)
+        tracker = SnapshotTracker(target, aim)
     except ResolverError as error:
         raise Failure(str(error)) from None
     # Without a view: the channel's one connection says nothing of the replicas; their answers do.

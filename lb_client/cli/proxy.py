@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lb_client.cli.common import Failure, cluster_option
+from lb_client.cli.layout_values import Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +36,19 @@ _ROOMS = {"/lbdemo.v1.Chat/": "lbdemo-room"}
 @click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True,
               help="Envoy's threads; each goes round the replicas by itself.")  # fmt: skip
 @click.option("--target", metavar="TARGET", help="Balance to this instead of the cluster: dir:///…, static:…")
+@click.option("--zone", type=Name("zone"), help="Replicas of this zone first, others when it has none that is well.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
 @cluster_option
 def command(
-    *, port: int, l4_port: int, host: str, workers: int, target: str | None, as_json: bool, cluster: str
+    *,
+    port: int,
+    l4_port: int,
+    host: str,
+    workers: int,
+    target: str | None,
+    zone: str | None,
+    as_json: bool,
+    cluster: str,
 ) -> None:
     """Run a real Envoy in front of the replicas until Ctrl-C. Its endpoints are fed live, as a channel's are.
 
@@ -56,7 +66,9 @@ def command(
     before = signal.signal(signal.SIGTERM, _interrupt)
     began_s = time.monotonic()
     try:
-        with EnvoyProxy(whom, port=port, l4_port=l4_port, host=host, workers=workers, hashed=_ROOMS) as proxy:
+        with EnvoyProxy(
+            whom, port=port, l4_port=l4_port, host=host, zone=zone or "", workers=workers, hashed=_ROOMS
+        ) as proxy:
             with _told(proxy, None if target is not None else cluster):
                 try:
                     _say_serving(proxy, cluster, target, time.monotonic() - began_s, as_json=as_json)
@@ -102,7 +114,7 @@ def _told(proxy: EnvoyProxy, cluster: str | None) -> Iterator[None]:
     from lb_client.cli.proxy_announcement import Announcement, announced  # noqa: PLC0415 -- the same
 
     try:
-        with announced(cluster, Announcement(proxy.address, proxy.l4_address, proxy.target)):
+        with announced(cluster, Announcement(proxy.address, proxy.l4_address, proxy.target, proxy.zone)):
             yield
     except ClusterError as error:
         raise Failure(str(error)) from None
@@ -117,6 +129,7 @@ def _say_serving(proxy: EnvoyProxy, cluster: str, target: str | None, took_s: fl
             "address": proxy.address,
             "l4_address": proxy.l4_address,
             "target": proxy.target,
+            "zone": proxy.zone or None,
             "cluster": None if target is not None else cluster,
             "endpoints": ready,
             "envoy": proxy.admin.version(),
@@ -134,6 +147,7 @@ def _say_serving(proxy: EnvoyProxy, cluster: str, target: str | None, took_s: fl
         ("calls", f"{proxy.address}: each call goes to the next replica (L7)"),
         ("connections", f"{proxy.l4_address}: each connection goes to the next replica (L4)"),
         ("target", proxy.target),
+        *([("zone", f"{proxy.zone} first, others when it has none that is well")] if proxy.zone else []),
         ("call", call),
         *([("compare", f"lbdemo compare{where}")] if target is None else []),
         ("stop", "Ctrl-C"),

@@ -28,11 +28,13 @@ class Announcement:
         address: `host:port` where each call is balanced.
         l4_address: `host:port` where each connection is balanced.
         target: What it balances to.
+        zone: Whose replicas come first; "" for no preference.
     """
 
     address: str
     l4_address: str
     target: str
+    zone: str = ""
 
 
 @contextlib.contextmanager

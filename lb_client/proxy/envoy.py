@@ -47,6 +47,7 @@ class EnvoyProxy:
         port: Where calls come in (L7); 0 takes a free port.
         l4_port: Where connections come in (L4); 0 takes a free port.
         host: The address to bind, for both.
+        zone: Only replicas of this zone get calls while one of them is well, as with a channel's `zone`.
         workers: Envoy's worker threads.
         hashed: By the beginning of a method's path (`/package.Service/`) the metadata key by which its calls are
             hashed, as `RingHash` does in a channel, and to the same replica. Calls of other methods go round.
@@ -59,7 +60,7 @@ class EnvoyProxy:
         ValueError: The two ports are one.
 
     Attributes:
-        target: As given.
+        target: As given, like `zone`.
         address: `host:port` where each call is balanced; in the block.
         l4_address: `host:port` where each connection is balanced; in the block.
         admin: Envoy's administration interface; in the block.
@@ -72,6 +73,7 @@ class EnvoyProxy:
         port: int = 0,
         l4_port: int = 0,
         host: str = "127.0.0.1",
+        zone: str = "",
         workers: int = 1,
         hashed: Mapping[str, str] | None = None,
         health_check: bool | str = True,
@@ -81,6 +83,7 @@ class EnvoyProxy:
         if port and port == l4_port:
             raise ValueError(f"port and l4_port are both {port}: two listeners need two ports")
         self.target = target
+        self.zone = zone
         self.address = ""
         self.l4_address = ""
         self._binds = {L7: Bind(host, port), L4: Bind(host, l4_port)}
@@ -106,7 +109,7 @@ class EnvoyProxy:
             expect_free(bind)
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(PrivateFolder(new_path(_PREFIX))).path
-            feed = stack.enter_context(runtime.feed(self._spec, self._told))
+            feed = stack.enter_context(runtime.feed(self._spec, self._told, self.zone))
             self.admin = AdminClient(folder / _ADMIN)
             self._process = EnvoyProcess(self._command(envoy, folder, feed), folder / "log", ended=self._on_ended)
             stack.callback(self._process.stop)

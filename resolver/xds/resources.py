@@ -68,9 +68,9 @@ def name(type_url: str, key: str) -> str:
     return f"xdstp://{AUTHORITY}/{type_url.removeprefix(_TYPES)}/{key}"
 
 
-def plain_name(source_key: str) -> str:
-    """The name of the same assignment for Envoy, which encodes xdstp names by rules of its own before it asks."""
-    return f"{AUTHORITY}/{source_key}"
+def plain_name(source_key: str, zone: str = "") -> str:
+    """The name of an assignment for Envoy, which encodes xdstp names by rules of its own before it asks."""
+    return f"{AUTHORITY}/{_zone_piece(zone)}/{source_key}" if zone else f"{AUTHORITY}/{source_key}"
 
 
 def ring_name(source_key: str) -> str:
@@ -101,9 +101,13 @@ class View:
     def resource_name(self, source_key: str) -> str:
         """The assignment's name. No source has such a key: its scheme has no underscore."""
         pieces = [self.shape.value] if self.shape is not Shape.PLAIN else []
-        pieces += [f"zone_{quote(self.zone, safe='')}"] if self.zone else []
+        pieces += [_zone_piece(self.zone)] if self.zone else []
         pieces += [_version_piece(self.part)] if self.part else []
         return name(ENDPOINTS, "/".join([*pieces, source_key]))
+
+
+def _zone_piece(zone: str) -> str:
+    return f"zone_{quote(zone, safe='')}"
 
 
 def _version_piece(part: str) -> str:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from resolver.arrangement import Part, Split, split
+from resolver.arrangement import Part, Split, shared_weights, split
 from resolver.snapshots import next_version
 from resolver.xds import resources
 from resolver.xds.assignments import Shape
@@ -47,7 +47,7 @@ class ResourceStore:
         self._snapshots: dict[str, Snapshot] = {}
         self._splits: dict[str, Split] = {}  # of the snapshots
         self._services: dict[str, _Service] = {}
-        self._plain: set[str] = set()
+        self._plain: dict[str, set[str]] = {}  # of a source, the zones that come first for an Envoy
         self._assignments: dict[str, set[str]] = {}  # the names of all that were made of a source
         self._problems: dict[str, str] = {}  # by the assignment's name, what was last wrong with it
 
@@ -100,9 +100,8 @@ class ResourceStore:
         found = self._splits[source_key] = split(snapshot.endpoints, None if before is None else before.versions)
         services = {key: service for key, service in self._services.items() if service.source_key == source_key}
         self._put_views(source_key, services.values(), found, snapshot.version)
-        if source_key in self._plain:
-            name = resources.plain_name(source_key)
-            self._put_assignment(source_key, name, snapshot.endpoints, snapshot.version, View())
+        for zone in self._plain.get(source_key, ()):
+            self._put_plain(source_key, zone)
         for key, service in services.items():
             for part in found.parts:
                 if part.key not in service.parts:
@@ -115,17 +114,22 @@ class ResourceStore:
             if service.routed is None or _routing(service.routed) != _routing(found):
                 self._route(key, service, found, next_version())
 
-    def offer_plainly(self, source_key: str) -> None:
-        """Offer a source's endpoints by a plain name as well, from now on: for Envoy."""
-        self._plain.add(source_key)
-        if source_key in self._snapshots:
-            self.put_snapshot(source_key, self._snapshots[source_key])
+    def offer_plainly(self, source_key: str, zone: str = "") -> None:
+        """Offer a source's endpoints by a plain name as well, from now on: for Envoy. Its weights say the shares."""
+        self._plain.setdefault(source_key, set()).add(zone)
+        self._put_plain(source_key, zone)
+
+    def _put_plain(self, source_key: str, zone: str) -> None:
+        if (snapshot := self._snapshots.get(source_key)) is not None:
+            endpoints = shared_weights(snapshot.endpoints, zone)
+            name = resources.plain_name(source_key, zone)
+            self._put_assignment(source_key, name, endpoints, snapshot.version, View(zone=zone))
 
     def remove_source(self, source_key: str) -> None:
         """Forget a source's endpoints. No error if there were none."""
         self._snapshots.pop(source_key, None)
         self._splits.pop(source_key, None)
-        self._plain.discard(source_key)
+        self._plain.pop(source_key, None)
         self._drop(source_key, keep=())
         self._assignments.pop(source_key, None)
 
@@ -169,7 +173,8 @@ class ResourceStore:
             if service.source_key == source_key
             for part in service.parts
         }
-        self._drop(source_key, keep={*used, View().resource_name(source_key), resources.plain_name(source_key)})
+        plain = {resources.plain_name(source_key, zone) for zone in self._plain.get(source_key, ())}
+        self._drop(source_key, keep={*used, *plain, View().resource_name(source_key)})
 
     def _drop(self, source_key: str, keep: Collection[str]) -> None:
         for name in self._assignments.get(source_key, set()) - set(keep):
