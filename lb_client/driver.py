@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 import grpc.aio
 
+from lb_client.attempts import Attempts
 from lb_client.records import CallRecord
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Load:
         concurrency: Calls in flight: exactly so many in a closed loop, at most so many in an open one.
         rate: Calls per second in an open loop; None for a closed loop.
         deadline_s: Each call's deadline.
+        attempt_s: Each attempt's deadline, see attempts.py; None lets a call have one attempt of ours.
     """
 
     count: int | None = 100
@@ -52,6 +54,7 @@ class Load:
     concurrency: int = 1
     rate: float | None = None
     deadline_s: float = 5.0
+    attempt_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.count is None and self.duration_s is None:
@@ -114,6 +117,8 @@ class CallDriver:
         labels: Labels | None = None,
     ) -> None:
         self._invoke: Any = channel.unary_unary(method)
+        if load.attempt_s is not None:
+            self._invoke = Attempts(self._invoke, attempt_s=load.attempt_s)
         self._request = request
         self._recorder = recorder
         self._load = load
