@@ -1,4 +1,4 @@
-"""How much is measured: a whole run within six minutes, or a quick one within one."""
+"""How much is measured: a whole run within a quarter of an hour, or a quick one within a few minutes."""
 
 from __future__ import annotations
 
