@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Speed and memory, with their inputs. It tells and asserts nothing.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all, if none is given")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: a few minutes instead of a quarter of an hour")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds: a few minutes instead of a quarter of an hour"
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="for what is random; printed")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
