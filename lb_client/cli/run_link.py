@@ -26,12 +26,19 @@ SETTLE_S = 60.0
 
 
 class StageLink:
-    """An open connection to the supervisor. Leaving the block closes it. Made and used on one loop."""
+    """An open connection to the supervisor. Leaving the block closes it. Made and used on one loop.
+
+    Attributes:
+        zones: Zone by replica, of all that were ever seen and have one.
+        versions: Version by replica, likewise.
+    """
 
     def __init__(self, folder: StateFolder, rng: random.Random) -> None:
         self._channel = grpc.aio.insecure_channel(folder.socket_target, [("grpc.enable_http_proxy", 0)])
         self._stub: Any = cluster_pb2_grpc.ClusterStub(self._channel)
         self._rng = rng
+        self.zones: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,7 +49,12 @@ class StageLink:
     async def status(self) -> cluster_pb2.ClusterStatus:
         """The cluster as it is now."""
         status: cluster_pb2.ClusterStatus = await self._ask(self._stub.GetStatus, cluster_pb2.GetStatusRequest())
+        self._learn(status)
         return status
+
+    def _learn(self, status: cluster_pb2.ClusterStatus) -> None:
+        self.zones.update((r.id, r.zone) for r in status.replicas if r.zone)
+        self.versions.update((r.id, r.version) for r in status.replicas if r.version)
 
     async def whom(self, whom: Whom) -> tuple[str, ...]:
         """The replicas that a step is about, by name.
@@ -140,6 +152,7 @@ class StageLink:
         async def watch() -> None:
             stream = self._stub.WatchStatus(cluster_pb2.WatchStatusRequest())
             async for status in stream:
+                self._learn(status)
                 if reached(status):
                     stream.cancel()
                     return

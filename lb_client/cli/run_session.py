@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lb_client import aio
@@ -60,6 +61,7 @@ async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen:
             warm_up = await measurement.warm_up(WARM_UP_S)
             if warm_up.reason:
                 raise unreachable(target, stage.target, ours=True, timeout_s=WARM_UP_S, reason=warm_up.reason)
+            await link.status()
             hands = Hands(link, target.channel, stage.registry)
             director = Director(scenario, choose=link.whom, do=hands.do, told=screen.told)
             interruptible.begin(stop=measurement.stop, cut=measurement.abort)
@@ -78,7 +80,8 @@ async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen:
             interruptible.end()
             report = measurement.report(told=told)
             _attribute(log, measurement, told)
-            return _played(report, log, done, target, status), report
+            played = _played(report, log, done, target, status)
+            return replace(played, zones=link.zones, versions=link.versions), report
 
 
 def _attribute(log: CallLog, measurement: Measurement, told: Told) -> None:
@@ -105,8 +108,6 @@ def _played(
         done=done,
         looks=[Look(look.at_s, frozenset(m.label for m in look.ready)) for look in target.tracker.looks],
         happened=[Happened(h.at_s, h.replica or h.address, h.kind, h.detail) for h in happenings],
-        zones={r.id: r.zone for r in status.replicas if r.zone},
-        versions={r.id: r.version for r in status.replicas if r.version},
         totals={"serving": serving, **_ledger(report)},
     )
 
@@ -126,7 +127,7 @@ def _ledger(report: Report) -> dict[str, float | None]:
 @contextlib.asynccontextmanager
 async def _open(stage: Stage, calls: Calls) -> AsyncIterator[OpenTarget]:
     """A channel to the stage, and who tells of its endpoints; leaving the block closes both."""
-    channel, view = open_viewed(lambda: aio.insecure_channel(stage.target, policy=calls.policy))
+    channel, view = open_viewed(lambda: aio.insecure_channel(stage.target, policy=calls.policy, zone=calls.zone))
     tracker = SnapshotTracker(stage.target)
     try:
         yield OpenTarget(channel, view, tracker)

@@ -109,7 +109,13 @@ def _most_replicas(scenario: Scenario, at_s: float) -> int:
     """How many replicas there may have been until then, at most; names are given from r1 on."""
     times = [(static_s(step.at), int(step.value)) for step in scenario.steps if step.action == "scale"]
     known = [number for when_s, number in times if math.isinf(at_s) or math.isinf(when_s) or when_s < at_s]
-    return max([scenario.plan.replicas, *known])
+    versions: dict[str, int] = {}
+    for step in scenario.steps:
+        if step.action == "up":
+            more = int(step.options.get("replicas", "1").replace(",", ""))
+            versions[step.value] = max(more, versions.get(step.value, 0))
+    first = versions.pop(scenario.plan.version, 0)
+    return max([scenario.plan.replicas, first, *known]) + sum(versions.values())
 
 
 def _check_contradictions(scenario: Scenario) -> None:

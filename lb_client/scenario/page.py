@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 40
 MAX_EVENT_LINES = 6
+REPEATED = 2
 TOOK_S = 0.05
 """What took no longer than this has no duration on the page."""
 
@@ -51,8 +52,20 @@ def _timeline(outcome: Outcome, played: Played, paper: Paper) -> list[str]:
     lines = [_line(paper, 0.0, first)]
     rest = _moments(played)
     body: list[str] = []
+    seen: Counter[int] = Counter()
     for at_s, line in rest:
-        body += [_line(paper, at_s, line)] if isinstance(line, str) else _step(paper, at_s, line)
+        if isinstance(line, str):
+            body.append(_line(paper, at_s, line))
+            continue
+        step = line[0].step
+        seen[step.place.line] += 1
+        # Of what is done again and again, twice is enough to see how it goes.
+        if step.every_s is None or seen[step.place.line] <= REPEATED:
+            body += _step(paper, at_s, line)
+        elif seen[step.place.line] == REPEATED + 1:
+            times = sum(done.step is step for done in played.done)
+            again = f"{step.text}, every {duration(step.every_s)}: {times} times in all"
+            body.append(paper.paint(_line(paper, at_s, again), DIM))
     if len(body) > MAX_LINES:
         half = MAX_LINES // 2
         more = paper.paint(paper.fit(f" {'':>{_AT}}  … {len(body) - 2 * half} more lines: --json has all of them"), DIM)
