@@ -14,8 +14,9 @@ from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Resourc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# In the order in which a client needs them: what refers comes before what is referred to.
-TYPE_ORDER = (LISTENER, ROUTES, CLUSTER, ENDPOINTS)
+# Make before break: what is referred to comes before what refers to it. A route that moves to a cluster whose endpoints
+# are still to come would send calls to those that it had before. (xDS protocol, eventual consistency considerations.)
+TYPE_ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES)
 # Of these a response is the whole truth: a name that is missing from it does not exist.
 _FULL_STATE = frozenset({LISTENER, CLUSTER})
 _WILDCARD = "*"

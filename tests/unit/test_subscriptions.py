@@ -243,12 +243,12 @@ def test_of_endpoints_only_what_changed_is_told() -> None:
     assert told(stream.due(truth)) == [(ENDPOINTS, {"b": "2"})]
 
 
-def test_what_refers_is_told_before_what_is_referred_to() -> None:
+def test_what_is_referred_to_is_told_before_what_refers_to_it() -> None:
     truth = Truth({(ENDPOINTS, "a"): "1", (CLUSTER, "a"): "1", (LISTENER, "a"): "1"})
     stream = Subscriptions()
     for type_url in (ENDPOINTS, LISTENER, CLUSTER):
         stream.receive(Request(type_url=type_url, names=("a",)))
-    assert [response.type_url for response in stream.due(truth)] == [LISTENER, CLUSTER, ENDPOINTS]
+    assert [response.type_url for response in stream.due(truth)] == [CLUSTER, ENDPOINTS, LISTENER]
 
 
 def test_streams_know_nothing_of_each_other() -> None:
