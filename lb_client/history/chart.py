@@ -6,6 +6,7 @@ Colours and width are the paper's; what the page around it says is report_table.
 from __future__ import annotations
 
 import math
+import re
 import string
 import textwrap
 from typing import TYPE_CHECKING
@@ -122,8 +123,9 @@ class Chart:
         line, number = "", math.ceil(from_s / step_s - 1e-9)
         while number * step_s <= from_s + span_s + 1e-9:
             column = round((number * step_s - from_s) / self._traffic.width_s)
-            if column >= len(line):
-                line = f"{line:<{column}}{_time(number * step_s)}"
+            text = _time(number * step_s)
+            if column >= len(line) and LABEL + column + len(text) < self._paper.width:
+                line = f"{line:<{column}}{text}"
             number += 1
         return line
 
@@ -134,8 +136,7 @@ class Chart:
             style = () if happening.source == "cluster" else (DIM,)
             letter = paper.paint(mark if self.shows_shape else " ", BOLD, YELLOW)
             room = max(20, paper.width - _TEXT_AT - 1)
-            lines = textwrap.wrap(paper.fit(described(happening)), room, break_on_hyphens=False)
-            for number, line in enumerate(lines):
+            for number, line in enumerate(_wrapped(paper.fit(described(happening)), room)):
                 first = f" {letter} {at:>{_TEXT_AT - 5}}  "
                 yield (" " * _TEXT_AT if number else first) + paper.paint(line, *style)
         if len(happenings) > MOST_EVENTS:
@@ -147,6 +148,12 @@ _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 def _time(seconds: float) -> str:
     return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} m"
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """The text in lines, no figure parted from its unit."""
+    whole = re.sub(r"(\d) (µs|us|ms|s|m)\b", "\\1\N{NO-BREAK SPACE}\\2", text)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(whole, room, break_on_hyphens=False)]
 
 
 def described(happening: Happening) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lb_client.history.traffic import Traffic
     from lb_client.membership import Event, Membership
 
-LEAD_S = 1.0
+LEAD_S = 0.25
 """Events of the cluster so shortly before the first call belong to the run: their effect may."""
 
 

@@ -25,7 +25,7 @@ def html_of(report: Report) -> str:
     """The whole page. It repeats the report's JSON in an element `report`, for programs."""
     title = f"{report.question.policy} over {report.question.target}"
     # Nothing in there can end the element early.
-    data = json.dumps(report.as_dict()).replace("<", "\\u003c")
+    data = json.dumps(report.as_dict()).replace("<", "\\u003c").replace("&", "\\u0026")
     return "".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',

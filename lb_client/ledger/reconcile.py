@@ -30,9 +30,9 @@ class Fate:
     Attributes:
         kind: `refused` a replica answered with an error; `in-flight` it was at work when its replica died;
             `answer-lost` a replica answered, and the answer did not arrive; `error-lost` the same for an error, or it
-            was tried again and reached nobody; `cancelled` the replica was told to give it up; `unfinished` a replica
-            was still at work; `on-its-way` it reached no replica, and one died meanwhile; `never-arrived` it reached no
-            replica; `unknown` nobody can tell.
+            was tried again and reached nobody; `cancelled` the replica was told to give it up; `late` it reached the
+            replica when the client had given up; `unfinished` a replica was still at work; `on-its-way` it reached no
+            replica, and one died meanwhile; `never-arrived` it reached no replica; `unknown` nobody can tell.
         replica: Where; "" where nobody knows.
         status: How it ended for the client; "" for a call that was cut off.
         details: The status message.
@@ -237,6 +237,8 @@ def _fate(
         kind = _KINDS[trail.outcome[call]]
         if kind == "unfinished" and _died_under(process, end_s):
             kind = "in-flight"
+        elif kind == "unfinished" and 0 < end_s < trail.begin_s[call]:
+            kind = "late"
         return Fate(kind, process.replica, status, details)
     if len(deaths) == 1:
         return Fate("on-its-way", deaths[0], status, details)

@@ -19,6 +19,7 @@ _FATES = {
     "error-lost": "{replica} answered with an error, and no further attempt arrived",
     "cancelled": "given up while {replica} was at work, and {replica} was told",
     "unfinished": "given up while {replica} was at work, and {replica} has not ended it yet",
+    "late": "reached {replica} after it was given up",
     "on-its-way": "on its way when {replica} died",
     "never-arrived": "reached no replica",
     "unknown": "nobody can tell",

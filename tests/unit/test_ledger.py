@@ -76,6 +76,15 @@ def test_a_failed_call_that_reached_a_replica_is_accounted_for(outcome: int, mor
     assert ledger.executed_unanswered == (outcome == ANSWERED)
 
 
+def test_a_call_that_came_when_it_was_given_up_is_told_apart() -> None:
+    """As a frozen replica gets them, once it goes on."""
+    journal = ProcessJournal("r1", 1, alive=True)
+    journal.add(1, 0, OPEN, 103.0)
+    ledger = ledger_of(book_of(("DEADLINE_EXCEEDED", "")), 1, journal)
+    assert [words.told(fate) for fate, _ in ledger.fates] == ["reached r1 after it was given up"]
+    assert (ledger.lost, ledger.never_arrived, ledger.unaccounted) == (1, 0, 0)
+
+
 def test_an_error_that_a_replica_gave_is_an_answer_and_not_a_loss() -> None:
     ledger = ledger_of(book_of(("NOT_FOUND", "r1")), 1, process("r1", (1, 0, ERROR)))
     assert ledger.fates == ((Fate("refused", "r1", "NOT_FOUND", GONE), 1),)
