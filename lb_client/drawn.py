@@ -35,7 +35,7 @@ def cells_of(stretch: Stretch) -> _Cells:
     return dict(sorted(found.items(), key=lambda item: natural_key(item[0], "")))
 
 
-def promise(stretches: Sequence[Stretch]) -> str:
+def promise(stretches: Sequence[Stretch], how: str = "by what chance allows") -> str:
     """What is to be expected, with its numbers where nothing changed."""
     if len(stretches) != 1:
         return "between changes, each gets its share of the calls, within what chance allows (one in a million)"
@@ -46,7 +46,7 @@ def promise(stretches: Sequence[Stretch]) -> str:
         least, most = bounds(calls, share)
         told.append(f"{name} {share * 100:.4g} % ({least:,} to {most:,})" if least < most else f"{name} {most:,}")
     more = f" and {len(cells) - SHOWN} more" if len(cells) > SHOWN else ""
-    return f"{', '.join(told)}{more}, by what chance allows"
+    return f"{', '.join(told)}{more}, {how}"
 
 
 def judge(stretches: Sequence[Stretch], *, unjudged: int) -> tuple[bool | None, str]:

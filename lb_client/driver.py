@@ -23,6 +23,8 @@ from lb_client.records import CallRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lb_client.weights import WeightBook
+
     Labels = Iterator[tuple[int, tuple[tuple[str, str], ...] | None]]
 
 REPLICA_KEY = "lbdemo-replica"
@@ -100,6 +102,7 @@ class CallDriver:
         load: How many, how fast.
         metadata: Sent with each call.
         labels: Each call's number and metadata, in place of `metadata`: an iterator that never ends.
+        weights: Told of each call, and of the load that came with its answer; None where loads make no difference.
 
     Attributes:
         first_answer: The first answer's bytes, None while there is none.
@@ -115,7 +118,9 @@ class CallDriver:
         *,
         metadata: Sequence[tuple[str, str]] = (),
         labels: Labels | None = None,
+        weights: WeightBook | None = None,
     ) -> None:
+        self._weights = weights
         self._invoke: Any = channel.unary_unary(method)
         if load.attempt_s is not None:
             self._invoke = Attempts(self._invoke, attempt_s=load.attempt_s)
@@ -252,13 +257,19 @@ class CallDriver:
         self._ended.clear()
         for start_s, end_s, number, call in batch:
             if isinstance(call, grpc.aio.AioRpcError):
+                self._weigh(call.trailing_metadata() or {}, start_s, end_s)
                 self._recorder.add(failed_call(call, start_s, end_s - start_s, number))
                 continue
             # The call has ended: neither of these suspends.
             trailing = await call.trailing_metadata()
+            self._weigh(trailing, start_s, end_s)
             if self.first_answer is None:
                 self.first_answer = await call
             self._recorder.add(_answered_call(trailing, start_s, end_s - start_s, number))
+
+    def _weigh(self, trailing: Any, start_s: float, end_s: float) -> None:
+        if self._weights is not None:
+            self._weights.add(start_s, end_s, trailing)
 
 
 def _answered_call(trailing: Any, start_s: float, latency_s: float, number: int) -> CallRecord:

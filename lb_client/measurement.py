@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from lb_client.by_policy import RING_HASH
 from lb_client.driver import CallDriver, Load, Run
 from lb_client.history.history import history_of
 from lb_client.history.recording import NOBODY_TOLD, RunRecording, Told
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lb_client.history.happenings import Happening
     from lb_client.ledger.labels import CallLabels
     from lb_client.tracking import MembershipTracker
+    from lb_client.weights import WeightBook
 
 
 class Measurement:
@@ -40,6 +42,7 @@ class Measurement:
         labels: Names for the calls, with the same metadata, so that there is a ledger; None for none.
         with_latency: Whether to keep latencies over time too.
         recorder: Takes the calls' records; None for one of the usual kind.
+        weights: Follows what endpoints report of their load; None where that makes no difference.
 
     Attributes:
         recorder: What was recorded so far; `flush` first.
@@ -63,6 +66,7 @@ class Measurement:
         labels: CallLabels | None = None,
         with_latency: bool = False,
         recorder: CallRecorder | None = None,
+        weights: WeightBook | None = None,
     ) -> None:
         self._channel = channel
         self._view = view
@@ -73,7 +77,10 @@ class Measurement:
         self.recorder = CallRecorder() if recorder is None else recorder
         self.recording = RunRecording(self.recorder, labels, with_latency=with_latency)
         self.seen: list[Happening] = []
-        self._driver = CallDriver(channel, method, request, self.recording, load, metadata=metadata, labels=labels)
+        self._weights = weights
+        self._driver = CallDriver(
+            channel, method, request, self.recording, load, metadata=metadata, labels=labels, weights=weights
+        )
         self._warm_up: WarmUp | None = None
         self._run: Run | None = None
 
@@ -95,11 +102,17 @@ class Measurement:
         self._warm_up = await warm_up(
             self._channel,
             timeout_s=timeout_s,
-            picks_one=self._question.policy == PICK_FIRST,
+            # Under ring_hash an endpoint is connected when a call is hashed to it, not before.
+            picks_one=self._question.policy in (PICK_FIRST, RING_HASH),
+            drawn=self._weights is not None,
+            heard=None if self._weights is None else self._weights.hear,
             view=self._view,
             membership=(lambda: self.tracker.now) if self.tracker.knows_registry else None,
             metadata=self._metadata,
         )
+        if self._weights is not None:
+            # The checks' answers brought reports: core looks at them within two periods.
+            await asyncio.sleep(2 * self._weights.period_s)
         return self._warm_up
 
     async def run(self) -> Run:
@@ -110,6 +123,8 @@ class Measurement:
         self.tracker.begin(self.recorder.mark)
         following = asyncio.create_task(self.tracker.follow())
         self.recording.traffic.begin_s = time.monotonic()
+        if self._weights is not None:
+            self._weights.begin(time.monotonic())
         try:
             self._run = await self._driver.run()
         finally:
@@ -141,12 +156,14 @@ class Measurement:
         """
         if self._run is None or self._warm_up is None:
             raise RuntimeError("nothing was measured: warm_up() and run() go first")
+        looks = self.tracker.looks
         return build_report(
             self._question,
             run=self._run,
             recorder=self.recorder,
             warm_up=self._warm_up,
-            looks=self.tracker.looks,
+            looks=looks if self._weights is None else self._weights.told(looks, self.recorder.segments),
+            loads=None if self._weights is None else self._weights.loads,
             events=self.tracker.events,
             traffic=self.traffic(),
             bound=self.load.concurrency,

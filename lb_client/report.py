@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lb_client.membership import Event, Member, Membership
     from lb_client.records import CallRecorder, Segment
     from lb_client.warmup import WarmUp
+    from protos.orca import Load
 
 PERCENTILES = (50, 90, 99)
 
@@ -42,6 +43,7 @@ class Question:
         policy: The policy's name.
         zone: Whose endpoints come first; "" for no preference.
         version: Which version every call asks for; "" for none.
+        hash_key: Under ring_hash, the value that every call is hashed by; "" for none.
         requested: Every input, for the report to repeat.
     """
 
@@ -50,6 +52,7 @@ class Question:
     policy: str
     zone: str = ""
     version: str = ""
+    hash_key: str = ""
     proxy: str = ""
     proxy_origin: str = ""
     requested: Mapping[str, Any] = field(default_factory=dict)
@@ -188,6 +191,7 @@ def build_report(
     bound: int,
     answer: Any = None,
     history: History | None = None,
+    loads: Mapping[str, Load] | None = None,
 ) -> Report:
     """Draw up the report of a run.
 
@@ -202,6 +206,7 @@ def build_report(
         bound: How many calls of an open loop may be in flight.
         answer: The first answer, decoded; None where nobody wants to see it.
         history: The run over time.
+        loads: By address, what was last reported; None where that makes no difference.
     """
     ever_ready = {(member.address, member.id): member for look in looks for member in look.ready}
     rows = join_rows(recorder.backends, traffic, ever_ready.values())
@@ -228,6 +233,8 @@ def build_report(
         unknown=rows.anonymous,
         front=rows.front,
         failures=failures,
+        hash_key=question.hash_key,
+        loads={row.label: loads[row.address] for row in rows.known if row.address in loads} if loads else {},
     )
     return Report(
         question=question,

@@ -217,6 +217,11 @@ def asked(requested: Mapping[str, Any]) -> str:
     method = requested.get("method")
     if method:
         pieces.insert(0, str(method))
+    retry, detection = requested.get("retry"), requested.get("outlier_detection")
+    if retry:
+        pieces.append(f"up to {retry['attempts']} attempts on {' or '.join(retry['codes'])}")
+    if detection:
+        pieces.append(f"outlier detection every {duration(detection['interval_s'])}")
     return ", ".join([*pieces, f"deadline {duration(requested.get('deadline_s', 0.0))}"])
 
 

@@ -6,21 +6,22 @@ all. When the endpoints changed during a run, the stretches between changes are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lb_client import drawn
+from lb_client import by_policy, drawn
 from lb_client.aim import LIKE_ANY
 from lb_client.membership import natural_key
 from lb_client.phrases import and_more, counted, listed
 from lb_client.stats import even_share, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lb_client.aim import Expected
     from lb_client.membership import Event
     from lb_client.warmup import WarmUp
+    from protos.orca import Load
 
 PICK_FIRST = "pick_first"
 
@@ -77,7 +78,7 @@ class Facts:
     """What is known of a run.
 
     Attributes:
-        policy: `round_robin` or `pick_first`.
+        policy: Its name.
         counts: Calls by endpoint over the whole run, with a zero for each that should take calls and got none.
         lost: Calls that nobody is known to have answered.
         failed: Calls that ended with another status than OK.
@@ -93,6 +94,8 @@ class Facts:
         apart: Why endpoints that could take calls got none, or only for a time: zones and versions.
         front: Address behind which several replicas answered; "" when there is none.
         failures: The most frequent failures: (status, details, count).
+        hash_key: Under ring_hash, the value that every call was hashed by; "" for none.
+        loads: What endpoints reported last, by name.
     """
 
     policy: str
@@ -112,6 +115,8 @@ class Facts:
     apart: tuple[str, ...] = ()
     front: str = ""
     failures: tuple[tuple[str, str, int], ...] = ()
+    hash_key: str = ""
+    loads: Mapping[str, Load] = field(default_factory=dict)
 
     @property
     def calls(self) -> int:
@@ -150,6 +155,10 @@ def judge(facts: Facts) -> Verdict:
     even = Stretch(facts.counts, facts.lost).is_even and (None if facts.lost else True)
     if facts.policy == PICK_FIRST:
         as_expected, sentence = _judge_pick_first(facts, seen)
+    elif facts.policy == by_policy.RING_HASH:
+        as_expected, sentence = by_policy.judge_ring(facts, seen)
+    elif facts.policy == by_policy.WEIGHTED:
+        as_expected, sentence = by_policy.judge_weighted(_stretches(facts), unjudged=facts.unjudged)
     elif drawn.is_drawn(_stretches(facts)):
         as_expected, sentence = drawn.judge(_stretches(facts), unjudged=facts.unjudged)
     else:
@@ -164,8 +173,8 @@ def _stretches(facts: Facts) -> tuple[Stretch, ...]:
 def _promise(facts: Facts) -> str:
     if facts.policy == PICK_FIRST:
         return f"{_all(facts.calls)} on one endpoint"
-    if drawn.is_drawn(_stretches(facts)):
-        return drawn.promise(_stretches(facts))
+    if told := by_policy.promise(facts, _stretches(facts)):
+        return told
     if len(facts.stretches) > 1:
         return "between changes, each endpoint gets as many calls as any other, ±1"
     if not facts.counts:
@@ -272,6 +281,8 @@ def _endpoint_reasons(facts: Facts) -> Iterator[str]:
     if facts.aside:
         yield f"announced, and not to be called: {and_more(facts.aside)}"
     yield from facts.apart
+    if facts.loads:
+        yield f"reported at the end: {by_policy.told_loads(facts.loads)}"
     if facts.front:
         yield (
             f"{facts.front} is one address, and {len(facts.counts)} replicas answered behind it: "

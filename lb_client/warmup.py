@@ -58,6 +58,8 @@ async def warm_up(
     *,
     timeout_s: float = 5.0,
     picks_one: bool = False,
+    drawn: bool = False,
+    heard: Callable[[Any], None] | None = None,
     view: ChannelView | None = None,
     membership: Callable[[], Membership | None] | None = None,
     metadata: Sequence[tuple[str, str]] = (),
@@ -70,12 +72,21 @@ async def warm_up(
         channel: Where the calls will go.
         timeout_s: The longest it may take.
         picks_one: The policy sends everything to one endpoint: one answer is enough.
+        drawn: Nobody can be reached on purpose, as under weights.
+        heard: Told the trailing metadata of each answer.
         view: The channel's channelz view; without one the answers' identity metadata has to do.
         membership: What the resolver knows now: the endpoints to wait for. None: those that the channel itself has.
         metadata: Sent with each check, as with the calls.
     """
     warming = _WarmingUp(
-        channel, timeout_s=timeout_s, picks_one=picks_one, view=view, membership=membership, metadata=metadata
+        channel,
+        timeout_s=timeout_s,
+        picks_one=picks_one,
+        drawn=drawn,
+        heard=heard,
+        view=view,
+        membership=membership,
+        metadata=metadata,
     )
     return await warming.run()
 
@@ -97,6 +108,8 @@ class _WarmingUp:
         *,
         timeout_s: float,
         picks_one: bool,
+        drawn: bool,
+        heard: Callable[[Any], None] | None,
         view: ChannelView | None,
         membership: Callable[[], Membership | None] | None,
         metadata: Sequence[tuple[str, str]],
@@ -105,6 +118,8 @@ class _WarmingUp:
         self._begin_s = time.monotonic()
         self._end_s = self._begin_s + timeout_s
         self._picks_one = picks_one
+        self._drawn = drawn
+        self._heard = heard
         self._view = view
         self._membership = membership
         self._metadata = tuple(metadata)
@@ -153,7 +168,7 @@ class _WarmingUp:
 
     def _is_drawn(self) -> bool:
         now = self._membership() if self._membership is not None else None
-        return now is not None and now.is_drawn
+        return self._drawn or (now is not None and now.is_drawn)
 
     def _state(self, view: ChannelView) -> tuple[set[str], set[str]]:
         """Addresses that are connected, and those worth waiting for."""
@@ -218,6 +233,8 @@ class _WarmingUp:
             if (error.details() or "").startswith(_LAME):
                 return _Answer(reached=False, refused=True, reason=error.details() or "")
             trailing = error.trailing_metadata()
+        if self._heard is not None:
+            self._heard(trailing or {})
         return _Answer(reached=True, address=str((trailing and trailing.get("lbdemo-address")) or ""))
 
     def _connected(self) -> bool:

@@ -21,6 +21,13 @@ from lb_client.cli.call_values import (
 )
 from lb_client.cli.common import cluster_option
 from lb_client.cli.layout_values import Name
+from lb_client.cli.policy_options import (
+    as_requested,
+    expect_client,
+    expect_service_config,
+    policy_of,
+    policy_options,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,13 +52,7 @@ INTERRUPTED = 130
 )
 @click.option("--rate", type=Rate(), help="Calls per second, sent on schedule however slow the answers are.")
 @click.option("--deadline", type=Deadline(), default="5s", show_default=True, help="Each call's deadline.")
-@click.option(
-    "--policy",
-    type=click.Choice(["round_robin", "pick_first", "static_weights"]),
-    default="round_robin",
-    show_default=True,
-    help="How the channel spreads calls.",
-)
+@policy_options
 @click.option("--zone", type=Name("zone"), help="Endpoints of this zone first, others when it has none that is well.")
 @click.option(
     "--via",
@@ -93,9 +94,7 @@ def command(ctx: click.Context, /, *, as_json: bool, html: Path | None, **option
     # Looking for garbage among what is being imported finds none and costs 15 ms; the session turns it on again.
     gc.disable()
     interrupts.leave_at_once()
-    policy_is_given = ctx.get_parameter_source("policy") is not click.core.ParameterSource.DEFAULT
-    if options["via"] == "proxy" and policy_is_given:
-        raise click.UsageError("--policy is the client's, and with --via proxy an Envoy balances, by round_robin.")
+    expect_client(ctx, options["via"])
     options["ledger"] = options["ledger"] or html is not None
     plan = _plan(**options, detailed=as_json or options["ledger"])
     from lb_client.cli.call_session import carry_out  # noqa: PLC0415 -- help needs none of it
@@ -116,6 +115,11 @@ def _plan(
     rate: float | None,
     deadline: float,
     policy: str,
+    hash_header: str | None,
+    retry: tuple[int, tuple[str, ...]] | None,
+    retry_backoff: tuple[float, float] | None,
+    retry_budget: float | None,
+    outlier_detection: dict[str, Any] | None,
     zone: str | None,
     via: str,
     name: str | None,
@@ -150,8 +154,16 @@ def _plan(
         )
     if zone is not None and not ours:
         raise click.UsageError(f"--zone needs a target of ours: nobody tells the zones of {whom!r}.")
-    if policy == "static_weights" and not ours:
-        raise click.UsageError(f"--policy static_weights needs a target of ours: nobody tells the weights of {whom!r}.")
+    chosen = policy_of(
+        policy,
+        hash_header=hash_header,
+        retry=retry,
+        retry_backoff=retry_backoff,
+        retry_budget=retry_budget,
+        outlier_detection=outlier_detection,
+    )
+    if not ours:
+        expect_service_config(chosen)
     prepared: Prepared | None = None
     if method is None:
         prepared = greeting("world" if name is None else name)
@@ -172,6 +184,7 @@ def _plan(
         "rate": rate,
         "deadline_s": deadline,
         "policy": policy,
+        **as_requested(chosen),
         "zone": zone,
         "via": via,
         "method": method or GREETER,
@@ -186,7 +199,7 @@ def _plan(
     return Plan(
         target=whom,
         ours=ours,
-        policy=policy,
+        policy=chosen,
         aim=Aim.of(metadata, zone=zone or "", weights=_weights(policy, via)),
         proxied=via == "proxy",
         cluster=None if target is not None else cluster,

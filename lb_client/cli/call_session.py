@@ -13,6 +13,7 @@ from lb_client.cli.call_request import GREETER, Prepared, advice, look_up
 from lb_client.cli.call_target import OpenTarget, WhollyToldError, expect_known, open_target, unreachable
 from lb_client.cli.common import Failure
 from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
+from protos.orca import LOAD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from lb_client.driver import Load
     from lb_client.history.recording import Told
     from lb_client.measurement import Measurement
+    from lb_client.policy import Policy
     from lb_client.report import Question, Report
+    from lb_client.weights import WeightBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Plan:
     Attributes:
         target: Whom to call.
         ours: Whether the target is one for lb_client's resolvers.
-        policy: Its name.
+        policy: How calls spread, are tried again, and whom not to trust.
         aim: What the calls ask for: a zone, a version.
         proxied: Whether an Envoy balances instead of this client.
         cluster: Whose proxy to use; None for a target that was given.
@@ -50,7 +53,7 @@ class Plan:
 
     target: str
     ours: bool
-    policy: str
+    policy: Policy
     aim: Aim
     proxied: bool
     cluster: str | None
@@ -116,7 +119,8 @@ async def _session(plan: Plan, proxy: Proxy | None) -> Report:
 
     question = Question(
         target=plan.target,
-        policy=plan.policy,
+        policy=plan.policy.name,
+        hash_key=_hash_key(plan),
         zone=plan.aim.zone,
         version=plan.aim.version,
         requested=plan.requested,
@@ -145,11 +149,13 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
         prepared = await look_up(
             target.channel, plan.method, plan.data, metadata=plan.metadata, timeout_s=plan.warm_up_timeout_s
         )
+    weights = _weights(plan, target)
+    metadata = plan.metadata if weights is None else (*plan.metadata, (LOAD_KEY, "?"))
     labels = None
     if plan.ledger:
         from lb_client.ledger.labels import CallLabels  # noqa: PLC0415 -- only who asks for it pays
 
-        labels = CallLabels(plan.metadata)
+        labels = CallLabels(metadata)
     measurement = Measurement(
         target.channel,
         view=target.view,
@@ -158,9 +164,10 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
         method=prepared.path,
         request=prepared.request,
         load=plan.load,
-        metadata=plan.metadata,
+        metadata=metadata,
         labels=labels,
         with_latency=plan.detailed,
+        weights=weights,
     )
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:
@@ -182,6 +189,22 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
     return measurement.report(answer, await _told(plan, measurement))
 
 
+def _hash_key(plan: Plan) -> str:
+    """The calls' value of the header by which they are hashed; "" where they have none."""
+    header = getattr(plan.policy, "header", None)
+    return ",".join(value for key, value in plan.metadata if key == header)
+
+
+def _weights(plan: Plan, target: OpenTarget) -> WeightBook | None:
+    from lb_client.policy import WeightedRoundRobin  # noqa: PLC0415 -- help needs none of it
+    from lb_client.weights import WeightBook  # noqa: PLC0415 -- the same
+
+    if plan.proxied or not isinstance(plan.policy, WeightedRoundRobin):
+        return None
+    tracker = target.tracker
+    return WeightBook(plan.policy, lambda: tracker.now.ready_addresses if tracker.now is not None else ())
+
+
 async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget) -> None:
     from lb_client.cli.call_live import show_progress, watch_spread  # noqa: PLC0415 -- needs what Measurement brings
     from lb_client.cli.call_witnesses import cluster_behind, hearing  # noqa: PLC0415 -- the same
@@ -194,7 +217,7 @@ async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget
         await _run_beside(measurement, *beside, show_progress(measurement))
         return
     async with hearing(cluster_behind(plan.target, plan.cluster), measurement.seen):
-        title = f"{plan.policy} over {plan.target}"
+        title = f"{plan.policy.name} over {plan.target}"
         await _run_beside(measurement, *beside, watch_spread(measurement, title, measurement.seen))
 
 

@@ -124,9 +124,7 @@ def _check_list(target: str, scheme: str, rest: str) -> None:
 
 
 @asynccontextmanager
-async def open_target(
-    target: str, policy_name: str, *, ours: bool, aim: Aim | None = None
-) -> AsyncIterator[OpenTarget]:
+async def open_target(target: str, policy: Policy, *, ours: bool, aim: Aim | None = None) -> AsyncIterator[OpenTarget]:
     """Open a channel to a checked target; leaving the block closes it. `aim` is what the calls on it will ask for.
 
     Raises:
@@ -136,12 +134,9 @@ async def open_target(
 
     from lb_client import aio  # noqa: PLC0415 -- the same
     from lb_client.channelz import open_viewed  # noqa: PLC0415 -- the same
-    from lb_client.policy import PickFirst, RoundRobin, StaticWeights  # noqa: PLC0415 -- the same
     from lb_client.tracking import ChannelTracker, SnapshotTracker  # noqa: PLC0415 -- the same
     from resolver.errors import ResolverError  # noqa: PLC0415 -- the same
 
-    policies: dict[str, Policy] = {p.name: p for p in (RoundRobin(), PickFirst(), StaticWeights())}
-    policy = policies[policy_name]
     zone = aim.zone if aim is not None else ""
     if ours:
         try:

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("lb_client.cli.resume", "Let frozen replicas go on."),
     "health": ("lb_client.cli.health", "Have replicas report another health."),
     "fault": ("lb_client.cli.fault", "Have replicas answer late, or with errors."),
+    "load": ("lb_client.cli.load", "Have replicas report another load."),
     "restart": ("lb_client.cli.restart", "Drain replicas and start them again."),
     "call": ("lb_client.cli.call", "Send calls and report how they spread."),
     "stream": ("lb_client.cli.stream", "Hold conversations on streams, and show their messages."),

@@ -15,6 +15,7 @@ from lb_client.cli import interrupts
 from lb_client.cli.call_screen import Screen
 from lb_client.cli.call_target import OpenTarget, WhollyToldError, open_target, unreachable
 from lb_client.cli.common import Failure
+from lb_client.cli.policy_options import policy_of
 from lb_client.cli.session import Interruptible, Warnings, expect_room, run_session
 from lb_client.paper import BOLD, GREEN, Paper
 from lb_client.phrases import counted
@@ -135,7 +136,7 @@ class _Scribe:
 
 def _opened(plan: StreamPlan, proxy: Proxy | None) -> AbstractAsyncContextManager[OpenTarget]:
     if proxy is None:
-        return open_target(plan.target, plan.policy, ours=plan.ours)
+        return open_target(plan.target, policy_of(plan.policy), ours=plan.ours)
     from lb_client.cli.call_via import open_through  # noqa: PLC0415 -- only who asks for a proxy pays
 
     return open_through(proxy.address, plan.target)

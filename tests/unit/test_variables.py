@@ -21,6 +21,8 @@ VALUES = {
     "latency": "50ms",
     "meta": "zone=a",
     "metadata": "key=value",
+    "outlier-detection": "interval=2s",
+    "retry": "3",
     "mode": "collect",
     "policy": "pick_first",
     "registry": "/run",
