@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lb_client.by_policy import RING_HASH
 from lb_client.driver import CallDriver, Load, Run
+from lb_client.ejections import even_shares, follow_ejections
 from lb_client.history.history import history_of
 from lb_client.history.recording import NOBODY_TOLD, RunRecording, Told
 from lb_client.records import CallRecorder
@@ -16,7 +17,7 @@ from lb_client.verdict import PICK_FIRST
 from lb_client.warmup import WarmUp, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import grpc.aio
 
@@ -43,6 +44,7 @@ class Measurement:
         with_latency: Whether to keep latencies over time too.
         recorder: Takes the calls' records; None for one of the usual kind.
         weights: Follows what endpoints report of their load; None where that makes no difference.
+        ejects: Whether the policy ejects endpoints in a way that shows in the traffic.
 
     Attributes:
         recorder: What was recorded so far; `flush` first.
@@ -67,6 +69,7 @@ class Measurement:
         with_latency: bool = False,
         recorder: CallRecorder | None = None,
         weights: WeightBook | None = None,
+        ejects: bool = False,
     ) -> None:
         self._channel = channel
         self._view = view
@@ -78,6 +81,7 @@ class Measurement:
         self.recording = RunRecording(self.recorder, labels, with_latency=with_latency)
         self.seen: list[Happening] = []
         self._weights = weights
+        self._ejects = ejects
         self._driver = CallDriver(
             channel, method, request, self.recording, load, metadata=metadata, labels=labels, weights=weights
         )
@@ -121,18 +125,26 @@ class Measurement:
         if self._view is not None:
             self._view.reset()
         self.tracker.begin(self.recorder.mark)
-        following = asyncio.create_task(self.tracker.follow())
+        following = [asyncio.create_task(self.tracker.follow())]
+        if self._ejects and self._view is not None and self.tracker.knows_registry:
+            following.append(asyncio.create_task(follow_ejections(self._view, self.tracker, self._shares)))
         self.recording.traffic.begin_s = time.monotonic()
         if self._weights is not None:
             self._weights.begin(time.monotonic())
         try:
             self._run = await self._driver.run()
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
         self.tracker.look_again()
         self.tracker.end()
         return self._run
+
+    def _shares(self) -> Mapping[str, float]:
+        """Who should get which part of the calls now."""
+        shares = even_shares(self.tracker.now)
+        return {**shares, **self._weights.shares} if self._weights is not None else shares
 
     async def flush(self) -> None:
         """Bring the recorder up to date."""

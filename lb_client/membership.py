@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lb_client.aim import LIKE_ANY, Aim
@@ -29,6 +29,7 @@ class MemberState(enum.Enum):
     DRAINING = "draining"
     DISCONNECTED = "not connected"
     STANDBY = "stands by"
+    EJECTED = "ejected"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +39,8 @@ class Member:
     Attributes:
         address: `host:port`, or a socket's path with its scheme.
         id: The replica's name, "" where nobody told.
-        state: Only READY members are expected to get calls. STANDBY ones could, and others come first.
+        state: Only READY members are expected to get calls. STANDBY ones could, and others come first; EJECTED ones
+            are well by the registry's word, and by outlier detection's not.
         zone: What the registry tells of it, likewise `version` and `weight`.
         expected: What it is to get.
     """
@@ -88,6 +90,16 @@ class Membership:
         )
         return cls(at_s, tuple(sorted(found, key=lambda member: member.address)))
 
+    def with_ejected(self, addresses: frozenset[str]) -> Membership:
+        """The same, but for those who could take calls and are ejected."""
+        if not addresses:
+            return self
+        members = (
+            replace(m, state=MemberState.EJECTED) if m.state is MemberState.READY and m.address in addresses else m
+            for m in self.members
+        )
+        return replace(self, members=tuple(members))
+
     @property
     def is_drawn(self) -> bool:
         """Whether chance decides who gets a call: then nobody can be reached on purpose."""
@@ -110,7 +122,7 @@ class Event:
 
     Attributes:
         at_s: When it was seen, on the clock of `time.monotonic`.
-        kind: `joined`, `left`, `ready`, `standby`, `unhealthy`, `draining` or `disconnected`.
+        kind: `joined`, `left`, `ready`, `standby`, `unhealthy`, `draining`, `disconnected`, `ejected` or `let-back`.
         member: As it was after the event; for `left`, as it was before.
     """
 
@@ -140,6 +152,8 @@ _VERBS = {
     "draining": "is draining",
     "disconnected": "lost its connection",
     "standby": "stands by",
+    "ejected": "was ejected (inferred from the traffic)",
+    "let-back": "was let back",
 }
 _KINDS = {
     MemberState.READY: "ready",
@@ -147,6 +161,7 @@ _KINDS = {
     MemberState.DRAINING: "draining",
     MemberState.DISCONNECTED: "disconnected",
     MemberState.STANDBY: "standby",
+    MemberState.EJECTED: "ejected",
 }
 
 
@@ -162,7 +177,8 @@ def events_between(before: Membership, after: Membership) -> tuple[Event, ...]:
         elif was is None and now is not None:
             found.append(Event(after.at_s, "joined", now))
         elif was is not None and now is not None and was.state is not now.state:
-            found.append(Event(after.at_s, _KINDS[now.state], now))
+            let_back = was.state is MemberState.EJECTED and now.state is MemberState.READY
+            found.append(Event(after.at_s, "let-back" if let_back else _KINDS[now.state], now))
     return tuple(found)
 
 

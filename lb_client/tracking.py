@@ -43,6 +43,8 @@ class MembershipTracker:
         self._mark: Callable[[float, int], None] = lambda _at_s, _look: None
         self._begun = False
         self._waiting: dict[str, Event] = {}
+        self._base: Membership | None = None
+        self._ejected: frozenset[str] = frozenset()
 
     @property
     def now(self) -> Membership | None:
@@ -64,6 +66,8 @@ class MembershipTracker:
 
     def accept(self, look: Membership, *, since_s: float | None = None) -> None:
         """A new look. What it shows has happened at `since_s` or after, by default at its own time."""
+        self._base = look
+        look = look.with_ejected(self._ejected)
         before, self._now = self._now, look
         if not self._begun or before is None:
             return
@@ -76,6 +80,12 @@ class MembershipTracker:
         # What a resolver publishes makes a new picker, which begins anywhere, whoever may take calls after it.
         if self.knows_registry or before.ready_addresses != look.ready_addresses:
             self._mark(look.at_s if since_s is None else since_s, len(self.looks) - 1)
+
+    def eject(self, addresses: frozenset[str], at_s: float, *, since_s: float) -> None:
+        """These are ejected now, and no others: known at `at_s`, and so since `since_s` or after."""
+        self._ejected = addresses
+        if self._base is not None:
+            self.accept(replace(self._base, at_s=at_s), since_s=since_s)
 
     def _tell(self, event: Event) -> None:
         """Keep an event. Who joins before it is ready has joined once it is."""

@@ -77,6 +77,11 @@ class WeightBook:
         return self._policy.weight_update_period_s
 
     @property
+    def shares(self) -> dict[str, float]:
+        """By address, which part of the calls each gets by the weights in use."""
+        return self._slots[-1].shares
+
+    @property
     def loads(self) -> dict[str, Load]:
         """By address, what was reported last."""
         return dict(self._loads)

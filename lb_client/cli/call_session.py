@@ -137,6 +137,7 @@ async def _session(plan: Plan, proxy: Proxy | None) -> Report:
 
 
 async def _measure(plan: Plan, target: OpenTarget, question: Question, interruptible: Interruptible) -> Report:
+    from lb_client.ejections import can_be_seen  # noqa: PLC0415 -- help needs none of it
     from lb_client.history.sightings import Rejections  # noqa: PLC0415 -- help needs none of it
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
@@ -168,6 +169,7 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
         labels=labels,
         with_latency=plan.detailed,
         weights=weights,
+        ejects=not plan.proxied and can_be_seen(plan.policy),
     )
     warm_up = await measurement.warm_up(plan.warm_up_timeout_s)
     if warm_up.reason:

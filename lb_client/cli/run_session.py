@@ -17,6 +17,7 @@ from lb_client.cli.run_hands import Hands
 from lb_client.cli.run_link import StageLink
 from lb_client.cli.session import Interruptible, run_session
 from lb_client.driver import Load
+from lb_client.ejections import can_be_seen
 from lb_client.history.recording import NOBODY_TOLD
 from lb_client.ledger.labels import CallLabels
 from lb_client.ledger.reconcile import reconcile
@@ -150,6 +151,7 @@ def _measurement(scenario: Scenario, stage: Stage, target: OpenTarget, log: Call
         metadata=calls.metadata,
         labels=labels,
         recorder=log,
+        ejects=can_be_seen(calls.policy),
     )
 
 
