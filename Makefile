@@ -71,6 +71,10 @@ e2e: ## Tests with processes, the command, the wheel, the docs and other languag
 bench: .venv/dev.stamp ## Speed and memory, each figure with its inputs (BENCH="--quick calls": less of it).
 	@$(PY) -m tests.benchmarks $(BENCH)
 
+.PHONY: soak
+soak: .venv/dev.stamp ## Ten minutes of random faults while calls run (SOAK="--minutes 1 --seed 7": others, the same again).
+	@$(PY) -m tests.soak $(SOAK)
+
 .PHONY: peers
 peers: .venv/dev.stamp ## Bring the programs of others that tests talk to (Node's gRPC).
 	@$(PY) -m tests.support.peers

@@ -66,6 +66,11 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """The worker's process."""
+        return self._process.pid
+
     def ask(self, **question: object) -> dict[str, Any]:
         """Send the question and wait for its answer.
 

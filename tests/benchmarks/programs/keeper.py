@@ -120,7 +120,13 @@ async def _keep(orders: Orders) -> None:
                 break
             else:
                 returned_s = accident.returned_s if accident else None
-                say(calls=log.calls, failed=log.failed, first_s=log.first_s, returned_s=returned_s)
+                say(
+                    calls=log.calls,
+                    failed=log.failed,
+                    first_s=log.first_s,
+                    returned_s=returned_s,
+                    book_bytes=16 * len(log.book._kinds),
+                )
         driver.stop()
         run = await running
     say(

@@ -1,0 +1,1 @@
+"""Faults at random for minutes, while calls run: nothing may leak, every call must be accounted for: `make soak`."""
