@@ -142,6 +142,14 @@ def _plan(
     from lb_client.cli.call_request import GREETER, greeting, read_data  # noqa: PLC0415 -- help needs none of it
     from lb_client.cli.call_target import check_target, cluster_target  # noqa: PLC0415 -- the same
 
+    chosen = policy_of(
+        policy,
+        hash_header=hash_header,
+        retry=retry,
+        retry_backoff=retry_backoff,
+        retry_budget=retry_budget,
+        outlier_detection=outlier_detection,
+    )
     if method is None and data is not None:
         raise click.UsageError("--data is the request of a --method: name one, as --method package.Service/Method.")
     if method is not None and name is not None:
@@ -154,14 +162,6 @@ def _plan(
         )
     if zone is not None and not ours:
         raise click.UsageError(f"--zone needs a target of ours: nobody tells the zones of {whom!r}.")
-    chosen = policy_of(
-        policy,
-        hash_header=hash_header,
-        retry=retry,
-        retry_backoff=retry_backoff,
-        retry_budget=retry_budget,
-        outlier_detection=outlier_detection,
-    )
     if not ours:
         expect_service_config(chosen)
     prepared: Prepared | None = None

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from lb_client.aim import Expected
 from lb_client.membership import Event, Member, MemberState
 from lb_client.verdict import Count, Facts, Stretch, Verdict, judge
 from lb_client.warmup import WarmUp
+from protos.orca import Load
 
 WARM = WarmUp(0.01, complete=True)
 
@@ -214,3 +216,45 @@ def test_each_verb_names_its_replicas_once() -> None:
     events = (event("joined", 4), event("left", 4), event("joined", 4), event("unhealthy", 1), event("joined", 5))
     found = verdict(5, 5, events=events, stretches=(Stretch(counts(5, 5)),))
     assert found.reasons == ("during the run r4 and r5 joined; r4 left; r1 went unhealthy",)
+
+
+def test_ring_hash_promises_one_endpoint_for_one_key() -> None:
+    found = verdict(0, 60, 0, policy="ring_hash", hash_key="alice")
+    assert (found.as_expected, found.sentence) == (True, "By key: 60 calls with 'alice', all on r2.")
+    assert found.expected == "by key: all calls with 'alice' on one endpoint"
+    assert verdict(1, 60, 0, policy="ring_hash", hash_key="alice").as_expected is False
+    moved = verdict(1, 60, 0, policy="ring_hash", hash_key="alice", events=(event("left", 1),))
+    assert (moved.as_expected, moved.sentence.split(":")[0]) == (
+        None,
+        "The key moved, or calls failed, during the run",
+    )
+    assert verdict(20, 20, 20, policy="ring_hash").as_expected is None
+
+
+def weighted(calls: tuple[int, ...], shares: tuple[float, ...], **facts: Any) -> Verdict:
+    told = tuple(
+        Count(f"r{n}", f"a:{n}", number, Expected(share=share, drawn=True))
+        for n, (number, share) in enumerate(zip(calls, shares, strict=True), 1)
+    )
+    return judge(
+        Facts(policy="weighted_round_robin", counts=told, stretches=(Stretch(told),), **{"warm_up": WARM, **facts})
+    )
+
+
+def test_weights_are_judged_by_what_chance_allows() -> None:
+    shares = (4 / 7, 2 / 7, 1 / 7)
+    good = weighted((28_600, 14_290, 7_110), shares, loads={"r1": Load(0.1, 1000.0), "r2": Load(0.2, 1000.0)})
+    assert good.as_expected is True
+    assert good.sentence == "As the weights say: 50,000 calls, r1 28,600, r2 14,290, r3 7,110."
+    assert good.expected.endswith("by the weights that endpoints report")
+    assert good.reasons == ("reported at the end: r1 0.1 at 1,000/s and r2 0.2 at 1,000/s",)
+    assert weighted((16_667, 16_667, 16_666), shares).as_expected is False
+
+
+def test_weights_that_nobody_tells_are_not_judged() -> None:
+    found = verdict(40, 20, 10, policy="weighted_round_robin")
+    assert (found.as_expected, found.sentence) == (
+        None,
+        "The spread cannot be judged: no answer told a load that we can read.",
+    )
+    assert found.expected == "by the weights that endpoints report: requests a second by utilization"
