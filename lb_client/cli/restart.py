@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backends.cluster_errors import CannotStartError
+from backends.cluster_errors import CannotStartError, NotRunningError, SupervisorLostError
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import for_cluster
 from lb_client.cli.fleet_view import progress, styled
@@ -80,6 +80,10 @@ class _Restart:
                     async for view in views:
                         self._take(view)
                         watcher(view)
+            except NotRunningError:
+                raise SupervisorLostError(
+                    f"cluster {self._cluster!r} has ended meanwhile: see {before.log_folder}/supervisor.log"
+                ) from None
             except CannotStartError as error:
                 failed = (await client.status()).failed
                 log = f" (log: {before.log_folder}/{failed[0].id}.log)" if failed else ""

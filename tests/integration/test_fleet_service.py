@@ -3,102 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import signal
-import socket
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import pytest
 
-from backends.cluster_service import serving_cluster
-from backends.nursery import NurseryPipes
 from backends.probe import ReplicaProbe
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
 from backends.state import StateFolder
 from backends.supervisor import ClusterPlan, FleetSupervisor
-from protos import cluster_pb2, cluster_pb2_grpc
+from protos import cluster_pb2
 from tests.support.eventually import aeventually
+from tests.support.scripted_nursery import ScriptedNursery, running
 from tests.support.services import BUILT_IN
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 Status = cluster_pb2.ClusterStatus
-
-
-class ScriptedNursery:
-    """The other ends of a supervisor's pipes: sees what is asked for, says what the test wants."""
-
-    def __init__(self) -> None:
-        link, self._link = socket.socketpair()
-        notices, self._notices = os.pipe()
-        os.set_blocking(notices, False)
-        self._link.setblocking(False)
-        self.pipes = NurseryPipes(link, notices, 0)
-        self.asked: list[tuple[str, str]] = []
-        self._pids = iter(range(100, 10_000))
-
-    def listen(self) -> list[tuple[str, str]]:
-        """Everything asked so far: (`start` or the signal's name, id)."""
-        with contextlib.suppress(BlockingIOError):
-            for line in self._link.recv(1 << 16).splitlines():
-                request = json.loads(line)
-                if request["op"] == "start":
-                    self.asked.append(("start", request["spec"]["id"]))
-                else:
-                    self.asked.append((signal.Signals(request["signal"]).name, request["id"]))
-        return self.asked
-
-    def report(self, event: str, id: str, **facts: object) -> None:
-        self._link.send(json.dumps({"event": event, "id": id, **facts}).encode() + b"\n")
-
-    def notice(self, event: str, id: str, **facts: object) -> None:
-        os.write(self._notices, json.dumps({"event": event, "id": id, **facts}).encode() + b"\n")
-
-    def serve(self, id: str, address: str = "127.0.0.1:1") -> None:
-        pid = next(self._pids)
-        self.report("started", id, pid=pid)
-        self.notice("serving", id, address=address, pid=pid, services=BUILT_IN)
-
-    def end(self, id: str, *, code: int = 0, number: int = 0) -> None:
-        self.report("exited", id, pid=0, code=code, signal=number)
-
-    def hang_up(self) -> None:
-        """The nursery, while its replicas still drain."""
-        self._link.close()
-
-    def die(self) -> None:
-        """The nursery and all its replicas."""
-        self.hang_up()
-        if self._notices >= 0:
-            os.close(self._notices)
-            self._notices = -1
-
-
-@asynccontextmanager
-async def _running(
-    replicas: int, *, owns_folder: bool = True
-) -> AsyncIterator[tuple[ScriptedNursery, FleetSupervisor, Any]]:
-    folder = StateFolder.of("c", root=Path(os.environ["LBDEMO_STATE_DIR"]))
-    folder.prepare()
-    nursery = ScriptedNursery()
-    plan = ClusterPlan(folder=folder, replicas=replicas)
-    supervisor = FleetSupervisor(plan, nursery.pipes, owns_folder=lambda: owns_folder)
-    supervisor.begin()
-    life = asyncio.create_task(supervisor.run())
-    try:
-        async with serving_cluster(supervisor), grpc.aio.insecure_channel(f"unix:{folder.socket}") as channel:
-            yield nursery, supervisor, cluster_pb2_grpc.ClusterStub(channel)
-    finally:
-        nursery.die()
-        await life
 
 
 def _phases(status: Status) -> dict[str, str]:
@@ -106,7 +28,7 @@ def _phases(status: Status) -> dict[str, str]:
 
 
 async def test_first_replicas_are_asked_for_before_the_loop_runs() -> None:
-    async with _running(2) as (nursery, _, stub):
+    async with running(2) as (nursery, _, stub):
         assert nursery.listen() == [("start", "r1"), ("start", "r2")]
         status = await stub.GetStatus(cluster_pb2.GetStatusRequest())
         assert _phases(status) == {"r1": "STARTING", "r2": "STARTING"}
@@ -116,7 +38,7 @@ async def test_first_replicas_are_asked_for_before_the_loop_runs() -> None:
 
 
 async def test_status_joins_the_fleet_with_what_replicas_say_themselves() -> None:
-    async with Replica(ReplicaSpec(id="r1")) as replica, _running(2) as (nursery, _, stub):
+    async with Replica(ReplicaSpec(id="r1")) as replica, running(2) as (nursery, _, stub):
         nursery.serve("r1", replica.address)
         nursery.serve("r2", "127.0.0.1:9")
 
@@ -132,7 +54,7 @@ async def test_status_joins_the_fleet_with_what_replicas_say_themselves() -> Non
 
 
 async def test_reason_that_came_before_the_end_is_known_at_the_end() -> None:
-    async with _running(1) as (nursery, supervisor, _):
+    async with running(1) as (nursery, supervisor, _):
         # Both are there before the supervisor looks: the report of the end is on the other descriptor.
         nursery.end("r1", code=3)
         nursery.notice("cannot-start", "r1", reason="port 80 is taken")
@@ -140,7 +62,7 @@ async def test_reason_that_came_before_the_end_is_known_at_the_end() -> None:
 
 
 async def test_replica_that_could_not_be_forked_is_tried_again() -> None:
-    async with _running(1) as (nursery, _, __):
+    async with running(1) as (nursery, _, __):
         nursery.report("not-forked", "r1", reason="no process: Resource temporarily unavailable")
 
         def again() -> None:
@@ -150,7 +72,7 @@ async def test_replica_that_could_not_be_forked_is_tried_again() -> None:
 
 
 async def test_watcher_sees_each_change_and_nothing_else() -> None:
-    async with _running(1) as (nursery, _, stub):
+    async with running(1) as (nursery, _, stub):
         watch = stub.WatchStatus(cluster_pb2.WatchStatusRequest())
         assert _phases(await watch.read()) == {"r1": "STARTING"}
         nursery.serve("r1")
@@ -166,7 +88,7 @@ async def test_watcher_sees_each_change_and_nothing_else() -> None:
 
 
 async def test_scale_answers_at_once_and_drains_the_highest() -> None:
-    async with _running(3) as (nursery, supervisor, stub):
+    async with running(3) as (nursery, supervisor, stub):
         for name in ("r1", "r2", "r3"):
             nursery.serve(name)
         await aeventually(lambda: _assert_serving(supervisor, 3))
@@ -180,7 +102,7 @@ async def test_scale_answers_at_once_and_drains_the_highest() -> None:
 
 @pytest.mark.parametrize("number", [0, 1001])
 async def test_impossible_number_is_an_invalid_argument(number: int) -> None:
-    async with _running(1) as (_, supervisor, stub):
+    async with running(1) as (_, supervisor, stub):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Scale(cluster_pb2.ScaleRequest(replicas=number))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -189,7 +111,7 @@ async def test_impossible_number_is_an_invalid_argument(number: int) -> None:
 
 
 async def test_shutdown_shows_the_way_down_and_refuses_to_scale() -> None:
-    async with _running(2) as (nursery, _, stub):
+    async with running(2) as (nursery, _, stub):
         nursery.serve("r1")
         nursery.serve("r2")
         shutdown = stub.Shutdown(cluster_pb2.ShutdownRequest())
@@ -208,7 +130,7 @@ async def test_shutdown_shows_the_way_down_and_refuses_to_scale() -> None:
 
 @pytest.mark.parametrize("ours", [True, False])
 async def test_record_of_one_that_died_is_removed_if_the_folder_is_still_ours(ours: bool) -> None:
-    async with _running(1, owns_folder=ours) as (nursery, supervisor, _):
+    async with running(1, owns_folder=ours) as (nursery, supervisor, _):
         record = supervisor.plan.registry / "r1.json"
         record.parent.mkdir()
         record.write_text("{}")
@@ -219,7 +141,7 @@ async def test_record_of_one_that_died_is_removed_if_the_folder_is_still_ours(ou
 
 
 async def test_nobody_can_scale_what_lost_its_nursery() -> None:
-    async with _running(1) as (nursery, supervisor, stub):
+    async with running(1) as (nursery, supervisor, stub):
         nursery.serve("r1")
         await aeventually(lambda: _assert_serving(supervisor, 1))
         nursery.hang_up()
@@ -230,7 +152,7 @@ async def test_nobody_can_scale_what_lost_its_nursery() -> None:
 
 
 async def test_services_that_no_notice_could_hold_come_from_the_replicas() -> None:
-    async with Replica(ReplicaSpec(id="r1")) as replica, _running(1) as (nursery, _, stub):
+    async with Replica(ReplicaSpec(id="r1")) as replica, running(1) as (nursery, _, stub):
         nursery.notice("serving", "r1", address=replica.address, pid=1, services=[])
 
         async def known() -> None:
