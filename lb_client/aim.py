@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.arrangement import VERSION_HEADER, Part, in_use, shared_weights, split
+from resolver.arrangement import VERSION_HEADER, in_use, shared_weights, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,12 +39,14 @@ class Expected:
     Attributes:
         part: The version as whose replica it gets calls; "" where versions make no difference.
         share: Its part of all calls, 0 to 1, where endpoints or versions are drawn; None where calls go in turn.
+        rounds: In how many rounds it is: counts within a version may differ by so many.
         drawn: Whether it is drawn itself, by its weight; else only its version is, and within it calls go in turn.
     """
 
     part: str = ""
     share: float | None = None
     drawn: bool = False
+    rounds: int = 1
 
 
 LIKE_ANY = Expected()
@@ -76,18 +78,20 @@ class Aim:
 
     def expected(self, endpoints: Iterable[Endpoint]) -> dict[str, Expected]:
         """By address, what each is to get; who is to get nothing is not in it."""
-        found = tuple(endpoints)
-        parts = [(part, share) for part, share in self._parts(found) if share]
+        ways = [(share, in_use(levels, self.zone)) for levels, share in self._ways(tuple(endpoints)) if share]
         told: dict[str, Expected] = {}
-        for part, share in parts:
-            ready = in_use(part.endpoints, self.zone)
-            label = _label(part) if len(parts) > 1 else ""
+        for share, ready in ways:
             total = sum(endpoint.weight for endpoint in ready)
             drawn = self._draws(ready)
             for endpoint in ready:
                 own = share * (endpoint.weight / total if drawn else 1 / len(ready))
-                told[endpoint.address] = Expected(label, own, drawn)
-        if len(parts) < 2 and not any(each.drawn for each in told.values()):
+                before = told.get(endpoint.address)
+                rounds = 1
+                if before is not None:
+                    own, drawn, rounds = own + (before.share or 0.0), drawn or before.drawn, before.rounds + 1
+                label = endpoint.version or THE_REST if len(ways) > 1 else ""
+                told[endpoint.address] = Expected(label, own, drawn, rounds)
+        if len(ways) < 2 and not any(each.drawn for each in told.values()):
             return dict.fromkeys(told, LIKE_ANY)
         return told
 
@@ -96,20 +100,15 @@ class Aim:
             return len(ready) > 1
         return self.weights is Weights.KEPT and len({endpoint.weight for endpoint in ready}) > 1
 
-    def _parts(self, endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[Part, float]]:
+    def _ways(self, endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[tuple[tuple[Endpoint, ...], ...], float]]:
+        """Each way that a call can go, as levels of endpoints, and how probable it is."""
         if self.weights is Weights.KEPT:
-            yield Part("", 1, shared_weights(endpoints, self.zone)), 1.0
+            yield (shared_weights(endpoints, self.zone),), 1.0
             return
         found = split(endpoints)
-        asked = found.asked(self.version) if self.version else None
-        if asked is not None:
-            yield asked, 1.0
+        if self.version in found.asked:
+            yield (found.only(self.version),), 1.0
             return
         total = sum(part.weight for part in found.parts)
         for part in found.parts:
-            yield part, part.weight / total
-
-
-def _label(part: Part) -> str:
-    versions = {endpoint.version for endpoint in part.endpoints}
-    return part.key or (versions.pop() if len(versions) == 1 else "") or THE_REST
+            yield found.levels(part), part.weight / total

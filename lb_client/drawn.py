@@ -76,7 +76,7 @@ def _uneven_parts(stretch: Stretch) -> list[str]:
     return [
         part
         for part, counts in parts.items()
-        if max(c.calls for c in counts) - min(c.calls for c in counts) > 1 + stretch.lost
+        if max(c.calls for c in counts) - min(c.calls for c in counts) > counts[0].expected.rounds + stretch.lost
     ]
 
 

@@ -24,22 +24,17 @@ VERSION_HEADER = "x-version"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Endpoints that are called as one: a cluster of the route.
+    """Endpoints among which calls go that ask for no version: a cluster of the route.
 
     Attributes:
         key: The version's name; "" for the endpoints of all versions without a share.
-        weight: Its part of the calls that ask for no version, of the sum of all weights; 0 for none.
+        weight: Its part of these calls, of the sum of all weights; 0 for none.
         endpoints: Sorted.
     """
 
     key: str
     weight: int
     endpoints: tuple[Endpoint, ...]
-
-    @property
-    def takes_calls(self) -> bool:
-        """Whether any of its endpoints does."""
-        return any(endpoint.health.takes_calls for endpoint in self.endpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +43,29 @@ class Split:
 
     Attributes:
         parts: The one without a key first, then by key.
-        by_version: For each version that calls can ask for, the part that they go to.
-        versions: All that are in one of the parts, sorted.
+        asked: The versions that calls can ask for, sorted: those with a name, where there are several.
+        versions: All that there are, sorted.
     """
 
     parts: tuple[Part, ...]
-    by_version: tuple[tuple[str, str], ...] = ()
+    asked: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
 
-    def part(self, key: str) -> Part:
-        """The part of a key."""
-        return next(part for part in self.parts if part.key == key)
+    def levels(self, part: Part) -> tuple[tuple[Endpoint, ...], ...]:
+        """Who gets a part's calls: its own endpoints; while none of them takes any, the others', large shares first."""
+        others = sorted((each for each in self.parts if each is not part), key=lambda each: (-each.weight, each.key))
+        return tuple(each.endpoints for each in (part, *others) if each.endpoints)
 
-    def asked(self, version: str) -> Part | None:
-        """Where a call goes that asks for a version; None where there is no such one: it goes with the others."""
-        key = dict(self.by_version).get(version)
-        return None if key is None else self.part(key)
+    def only(self, version: str) -> tuple[Endpoint, ...]:
+        """Who gets the calls that ask for a version, and nobody else does."""
+        return tuple(sorted(e for part in self.parts for e in part.endpoints if e.version == version))
 
 
 def split(endpoints: Iterable[Endpoint], known: Collection[str] | None = None) -> Split:
     """The parts of a target's endpoints, by their versions and shares.
 
     A version's share is what its endpoints say; where they disagree, the least. What is left goes to all other
-    endpoints alike. A part of which no endpoint takes calls leaves its share to the others, and where none has a share
-    that could be used, whoever is there gets the calls. Calls that ask for a version go to it and to nobody else.
+    endpoints alike.
 
     Args:
         endpoints: All of them, sorted.
@@ -84,20 +78,15 @@ def split(endpoints: Iterable[Endpoint], known: Collection[str] | None = None) -
         return Split((Part("", TOTAL, _of(found, versions) if versions else found),), versions=tuple(versions))
     shares: dict[str, float] = {}
     for endpoint in found:
-        if endpoint.share is not None and endpoint.version:
+        if endpoint.share is not None and endpoint.version in versions and endpoint.version:
             shares[endpoint.version] = min(endpoint.share, shares.get(endpoint.version, endpoint.share))
-    others = [version for version in versions if version not in shares]
-    weights = {version: round(share * TOTAL / 100) for version, share in shares.items()}
-    parts = [Part("", max(0, TOTAL - sum(weights.values())), _of(found, others))]
-    by_version = []
-    for version in versions:
-        if version in shares:
-            parts.append(Part(version, weights[version], _of(found, [version])))
-        elif version and len(others) > 1:
-            parts.append(Part(version, 0, _of(found, [version])))
-        if version:
-            by_version.append((version, "" if others == [version] else version))
-    return Split(_usable(parts), tuple(by_version), tuple(versions))
+    weights = {version: round(share * TOTAL / 100) for version, share in sorted(shares.items())}
+    others = _of(found, [version for version in versions if version not in shares])
+    parts = [Part("", max(0, TOTAL - sum(weights.values())) if others else 0, others)]
+    parts += [Part(version, weight, _of(found, [version])) for version, weight in weights.items()]
+    if not any(part.weight for part in parts):
+        parts = [Part(part.key, TOTAL if part.endpoints else 0, part.endpoints) for part in parts]
+    return Split(tuple(parts), tuple(version for version in versions if version), tuple(versions))
 
 
 def priorities(endpoints: Iterable[Endpoint], zone: str) -> tuple[tuple[Endpoint, ...], ...]:
@@ -111,11 +100,12 @@ def priorities(endpoints: Iterable[Endpoint], zone: str) -> tuple[tuple[Endpoint
     return tuple(each for each in (own, others) if each)
 
 
-def in_use(endpoints: Iterable[Endpoint], zone: str) -> tuple[Endpoint, ...]:
+def in_use(levels: Iterable[Iterable[Endpoint]], zone: str) -> tuple[Endpoint, ...]:
     """The endpoints that get calls now: those that take some, of the first priority in which there are any."""
-    for each in priorities(endpoints, zone):
-        if ready := tuple(endpoint for endpoint in each if endpoint.health.takes_calls):
-            return ready
+    for level in levels:
+        for each in priorities(level, zone):
+            if ready := tuple(endpoint for endpoint in each if endpoint.health.takes_calls):
+                return ready
     return ()
 
 
@@ -129,27 +119,19 @@ def shared_weights(endpoints: Iterable[Endpoint], zone: str = "") -> tuple[Endpo
 
 
 def _shared(endpoints: tuple[Endpoint, ...]) -> Iterator[Endpoint]:
-    parts = [part for part in split(endpoints).parts if part.weight]
-    if len(parts) < 2:
-        yield from parts[0].endpoints
+    found = split(endpoints)
+    if len(found.parts) < 2:
+        yield from found.parts[0].endpoints
         return
+    well = [part for part in found.parts if any(e.health.takes_calls for e in part.endpoints)]
+    parts = [part for part in well if part.weight] or well[:1]
     total = sum(part.weight for part in parts)
     for part in parts:
         weights = sum(e.weight for e in part.endpoints if e.health.takes_calls)
         for endpoint in part.endpoints:
-            weight = round(MAX_WEIGHT * part.weight / total * endpoint.weight / weights)
+            weight = round(MAX_WEIGHT * part.weight / total * endpoint.weight / weights) if total else endpoint.weight
             yield replace(endpoint, weight=min(MAX_WEIGHT, max(1, weight)))
 
 
 def _of(endpoints: Iterable[Endpoint], versions: Sequence[str]) -> tuple[Endpoint, ...]:
     return tuple(endpoint for endpoint in endpoints if endpoint.version in versions)
-
-
-def _usable(parts: list[Part]) -> tuple[Part, ...]:
-    """The parts with the weights that can be used now; at least one has a weight."""
-    weights = {part.key: part.weight if part.takes_calls else 0 for part in parts}
-    if not any(weights.values()):
-        # Whoever is there; and where nobody is, the calls fail as they would with one part.
-        there = [part for part in parts if part.takes_calls] or parts[:1]
-        weights = {part.key: TOTAL if part is there[0] else 0 for part in parts}
-    return tuple(Part(part.key, weights[part.key], part.endpoints) for part in parts)

@@ -51,14 +51,14 @@ class Shape(enum.Enum):
 
 
 def cluster_load_assignment(
-    name: str, endpoints: Sequence[Endpoint], *, zone: str = "", shape: Shape = Shape.PLAIN
+    name: str, levels: Iterable[Sequence[Endpoint]], *, zone: str = "", shape: Shape = Shape.PLAIN
 ) -> endpoint_pb2.ClusterLoadAssignment:
-    """The assignment of that name: the zone's endpoints first, all others as the next priority.
+    """The assignment of that name: one level of endpoints after the other, in each those of the zone first.
 
-    Without a zone everything is one priority, and in the plain shape one locality.
+    One level without a zone is one priority, and in the plain shape one locality.
     """
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-    found = priorities(endpoints, zone)
+    found = [each for level in levels for each in priorities(level, zone)]
     if len(found) > 1:
         message.policy.overprovisioning_factor.value = _NEVER_BEFORE
     for priority, each in enumerate(found):

@@ -26,7 +26,7 @@ from resolver.xds import policies
 from resolver.xds.assignments import Shape, cluster_load_assignment, problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
@@ -85,24 +85,32 @@ class View:
     Attributes:
         shape: How they stand in it.
         zone: Whose endpoints come first; "" for no preference.
-        part: The key of the part of the split.
+        part: The key of the part of the split; the other parts come after it.
+        only: The version that calls ask for, of which alone it is made; "" for none.
     """
 
     shape: Shape = Shape.PLAIN
     zone: str = ""
     part: str = ""
+    only: str = ""
 
     @classmethod
-    def of(cls, policy: Policy, zone: str = "", part: str = "") -> View:
+    def of(cls, policy: Policy, zone: str = "", part: str = "", only: str = "") -> View:
         """What a policy needs."""
         shape = {RingHash.name: Shape.RING, StaticWeights.name: Shape.WEIGHTED}.get(policy.name, Shape.PLAIN)
-        return cls(shape, zone, part)
+        return cls(shape, zone, part, only)
+
+    def levels(self, found: Split) -> tuple[tuple[Endpoint, ...], ...]:
+        """The endpoints of a split that it has, in the order in which they get calls."""
+        if self.only:
+            return (found.only(self.only),)
+        return next(found.levels(part) for part in found.parts if part.key == self.part)
 
     def resource_name(self, source_key: str) -> str:
         """The assignment's name. No source has such a key: its scheme has no underscore."""
         pieces = [self.shape.value] if self.shape is not Shape.PLAIN else []
         pieces += [_zone_piece(self.zone)] if self.zone else []
-        pieces += [_version_piece(self.part)] if self.part else []
+        pieces += _pieces(self.part, self.only)
         return name(ENDPOINTS, "/".join([*pieces, source_key]))
 
 
@@ -110,13 +118,14 @@ def _zone_piece(zone: str) -> str:
     return f"zone_{quote(zone, safe='')}"
 
 
-def _version_piece(part: str) -> str:
-    return f"version_{quote(part, safe='')}"
+def _pieces(part: str, only: str) -> list[str]:
+    found = [f"version_{quote(part, safe='')}"] if part else []
+    return found + ([f"only_{quote(only, safe='')}"] if only else [])
 
 
-def cluster_name(key: str, part: str = "") -> str:
-    """The name of the cluster of a service, or of one of its parts. No policy's name begins like that."""
-    return name(CLUSTER, f"{_version_piece(part)}/{key}" if part else key)
+def cluster_name(key: str, part: str = "", only: str = "") -> str:
+    """The name of a cluster of a service: of a part, or of a version that is asked for. No policy begins like that."""
+    return name(CLUSTER, "/".join([*_pieces(part, only), key]))
 
 
 def listener(key: str, policy: Policy, version: str, split: Split = ONE_PART) -> Resource:
@@ -140,13 +149,13 @@ def listener(key: str, policy: Policy, version: str, split: Split = ONE_PART) ->
 
 def _routes(key: str, policy: Policy, split: Split) -> Iterator[route_components_pb2.Route]:
     """Who asks for a version goes there; all others by the parts' weights, drawn for each call."""
-    for version, part in split.by_version:
+    for version in split.asked:
         matcher = route_components_pb2.HeaderMatcher(
             name=VERSION_HEADER, string_match=string_pb2.StringMatcher(exact=version)
         )
         yield route_components_pb2.Route(
             match=route_components_pb2.RouteMatch(prefix="", headers=[matcher]),
-            route=_action(policy, cluster=cluster_name(key, part)),
+            route=_action(policy, cluster=cluster_name(key, only=version)),
         )
     used = [part for part in split.parts if part.weight]
     if len(used) == 1:
@@ -175,14 +184,15 @@ def _action(
     return action
 
 
-def cluster(key: str, source_key: str, policy: Policy, version: str, *, zone: str = "", part: str = "") -> Resource:
-    """The cluster of a service, or of one of its parts: its policy, and where its endpoints come from."""
+def cluster(key: str, source_key: str, policy: Policy, version: str, view: View | None = None) -> Resource:
+    """A cluster of a service: its policy, and where its endpoints come from."""
+    view = view or View.of(policy)
     ads = config_source_pb2.ConfigSource(
         ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
     )
-    endpoints = View.of(policy, zone, part).resource_name(source_key)
+    endpoints = view.resource_name(source_key)
     message = cluster_pb2.Cluster(
-        name=cluster_name(key, part),
+        name=cluster_name(key, view.part, view.only),
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads, service_name=endpoints),
         circuit_breakers=_NO_LIMIT,
@@ -194,14 +204,16 @@ def cluster(key: str, source_key: str, policy: Policy, version: str, *, zone: st
     return Resource(CLUSTER, message.name, version, _packed(message))
 
 
-def assignment(resource_name: str, endpoints: Sequence[Endpoint], version: str, view: View | None = None) -> Resource:
+def assignment(
+    resource_name: str, levels: Iterable[Sequence[Endpoint]], version: str, view: View | None = None
+) -> Resource:
     """The endpoints of a source, or of a part of it, as a view has them.
 
     Raises:
         InvalidAssignmentError: gRPC would refuse it.
     """
     view = view or View()
-    message = cluster_load_assignment(resource_name, endpoints, zone=view.zone, shape=view.shape)
+    message = cluster_load_assignment(resource_name, levels, zone=view.zone, shape=view.shape)
     if wrong := problems(message):
         raise InvalidAssignmentError(f"{resource_name}: {'; '.join(wrong)}")
     return Resource(ENDPOINTS, resource_name, version, _packed(message))

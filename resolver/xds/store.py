@@ -6,19 +6,22 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from resolver.arrangement import Part, Split, shared_weights, split
+from resolver.arrangement import Split, shared_weights, split
 from resolver.snapshots import next_version
 from resolver.xds import resources
 from resolver.xds.assignments import Shape
 from resolver.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ONE_PART, InvalidAssignmentError, Resource, View
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from resolver.model import Endpoint, Snapshot
     from resolver.policy import Policy
 
 _log = logging.getLogger(__name__)
+
+# The key of a part, or the version that calls ask for; the other one is "".
+_Way = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class _Service:
     """A target under a policy, and what its streams were told of it.
 
     Attributes:
-        parts: The keys of all parts that it ever had. Their clusters stay: calls may be on their way there.
+        ways: All that calls could ever go, by part or by version. Their clusters stay: calls may be on their way there.
         routed: What its listener says.
         retries: Whether it says so of the policy's retries too.
     """
@@ -34,9 +37,13 @@ class _Service:
     source_key: str
     policy: Policy
     zone: str
-    parts: set[str] = field(default_factory=set)
+    ways: set[_Way] = field(default_factory=set)
     routed: Split | None = None
     retries: bool = True
+
+    def view(self, way: _Way) -> View:
+        """What the cluster of a way takes of the source."""
+        return View.of(self.policy, self.zone, *way)
 
 
 class ResourceStore:
@@ -64,13 +71,12 @@ class ResourceStore:
         before = self._services.get(key)
         service = self._services[key] = _Service(source_key, policy, zone)
         if before is not None:
-            service.parts = before.parts
+            service.ways = before.ways
         snapshot = self._snapshots.get(source_key)
         found = ONE_PART if snapshot is None else self._splits[source_key]
-        service.parts.update(part.key for part in found.parts)
         version = next_version()
-        for part in service.parts:
-            self._put(resources.cluster(key, source_key, policy, version, zone=zone, part=part))
+        for way in service.ways.union(_ways(found)):
+            self._open(key, service, way, version)
         self._route(key, service, found, version)
         if snapshot is not None:
             self._put_views(source_key, [service], found, snapshot.version)
@@ -89,8 +95,8 @@ class ResourceStore:
         if service is None:
             return
         self._resources[LISTENER].pop(resources.name(LISTENER, key), None)
-        for part in service.parts:
-            self._resources[CLUSTER].pop(resources.cluster_name(key, part), None)
+        for part, only in service.ways:
+            self._resources[CLUSTER].pop(resources.cluster_name(key, part, only), None)
         self._drop_unused(service.source_key)
 
     def put_snapshot(self, source_key: str, snapshot: Snapshot) -> None:
@@ -103,14 +109,9 @@ class ResourceStore:
         for zone in self._plain.get(source_key, ()):
             self._put_plain(source_key, zone)
         for key, service in services.items():
-            for part in found.parts:
-                if part.key not in service.parts:
-                    service.parts.add(part.key)
-                    self._put(
-                        resources.cluster(
-                            key, source_key, service.policy, next_version(), zone=service.zone, part=part.key
-                        )
-                    )
+            for way in _ways(found):
+                if way not in service.ways:
+                    self._open(key, service, way, next_version())
             if service.routed is None or _routing(service.routed) != _routing(found):
                 self._route(key, service, found, next_version())
 
@@ -123,7 +124,7 @@ class ResourceStore:
         if (snapshot := self._snapshots.get(source_key)) is not None:
             endpoints = shared_weights(snapshot.endpoints, zone)
             name = resources.plain_name(source_key, zone)
-            self._put_assignment(source_key, name, endpoints, snapshot.version, View(zone=zone))
+            self._put_assignment(source_key, name, (endpoints,), snapshot.version, View(zone=zone))
 
     def remove_source(self, source_key: str) -> None:
         """Forget a source's endpoints. No error if there were none."""
@@ -133,6 +134,10 @@ class ResourceStore:
         self._drop(source_key, keep=())
         self._assignments.pop(source_key, None)
 
+    def _open(self, key: str, service: _Service, way: _Way, version: str) -> None:
+        service.ways.add(way)
+        self._put(resources.cluster(key, service.source_key, service.policy, version, service.view(way)))
+
     def _route(self, key: str, service: _Service, found: Split, version: str) -> None:
         service.routed = found
         policy = service.policy if service.retries else replace(service.policy, retry=None)
@@ -141,19 +146,19 @@ class ResourceStore:
     def _put_views(self, source_key: str, services: Iterable[_Service], found: Split, version: str) -> None:
         """The assignments that these services, and whoever may come, take of the source.
 
-        A part that no call can be routed to keeps the endpoints that it had: a call may be on its way to it.
+        Where no call is routed to any more stay the endpoints that were there: a call may be on its way to them.
         """
-        views = {View(part=part.key): part for part in _reachable(found) if not part.key}
+        views = {View()} if found.parts[0].weight else set()
         for service in services:
-            views |= {View.of(service.policy, service.zone, part.key): part for part in _reachable(found)}
-        for view, part in views.items():
-            self._put_assignment(source_key, view.resource_name(source_key), part.endpoints, version, view)
+            views.update(service.view(way) for way in _ways(found))
+        for view in sorted(views, key=lambda view: view.resource_name(source_key)):
+            self._put_assignment(source_key, view.resource_name(source_key), view.levels(found), version, view)
 
     def _put_assignment(
-        self, source_key: str, name: str, endpoints: tuple[Endpoint, ...], version: str, view: View
+        self, source_key: str, name: str, levels: Iterable[tuple[Endpoint, ...]], version: str, view: View
     ) -> None:
         try:
-            resource = resources.assignment(name, endpoints, version, view)
+            resource = resources.assignment(name, levels, version, view)
         except InvalidAssignmentError as error:
             if self._problems.get(name) != str(error):
                 _log.error("not sent, since gRPC would refuse it: %s; the endpoints before it stay in force", error)
@@ -168,10 +173,10 @@ class ResourceStore:
 
     def _drop_unused(self, source_key: str) -> None:
         used = {
-            View.of(service.policy, service.zone, part).resource_name(source_key)
+            service.view(way).resource_name(source_key)
             for service in self._services.values()
             if service.source_key == source_key
-            for part in service.parts
+            for way in service.ways
         }
         plain = {resources.plain_name(source_key, zone) for zone in self._plain.get(source_key, ())}
         self._drop(source_key, keep={*used, *plain, View().resource_name(source_key)})
@@ -188,10 +193,9 @@ class ResourceStore:
 
 def _routing(found: Split) -> tuple[object, ...]:
     """What of a split a listener says."""
-    return tuple((part.key, part.weight) for part in found.parts if part.weight), found.by_version
+    return tuple((part.key, part.weight) for part in found.parts if part.weight), found.asked
 
 
-def _reachable(found: Split) -> Iterator[Part]:
-    """The parts that calls are routed to."""
-    asked = {key for _, key in found.by_version}
-    return (part for part in found.parts if part.weight or part.key in asked)
+def _ways(found: Split) -> list[_Way]:
+    """Where calls are routed to: parts that have a weight, and versions that can be asked for."""
+    return [*((part.key, "") for part in found.parts if part.weight), *(("", version) for version in found.asked)]

@@ -76,8 +76,8 @@ def assert_all(channel: grpc.Channel, *names: str) -> None:
 
 
 @contextmanager
-def calls_all_the_time(channel: grpc.Channel) -> Iterator[Counter[str]]:
-    """Two callers, and one that asks for v2; who was answered by whom. Raises what failed."""
+def calls_all_the_time(channel: grpc.Channel, *asked: str) -> Iterator[Counter[str]]:
+    """Two callers, and one for each version that is asked for; who answered. Raises what failed."""
     answers: Counter[str] = Counter()
     failures: list[grpc.RpcError] = []
     over = threading.Event()
@@ -90,7 +90,8 @@ def calls_all_the_time(channel: grpc.Channel) -> Iterator[Counter[str]]:
             except grpc.RpcError as error:
                 failures.append(error)
 
-    threads = [threading.Thread(target=run, args=(asked,)) for asked in (None, None, (("x-version", "v2"),))]
+    metadata = [None, None, *((("x-version", version),) for version in asked)]
+    threads = [threading.Thread(target=run, args=(each,)) for each in metadata]
     for thread in threads:
         thread.start()
     try:
@@ -121,7 +122,7 @@ def test_a_version_gets_its_share_and_every_call_that_asks_for_it(life: Life) ->
 def test_a_version_comes_grows_takes_over_and_the_old_one_goes_and_no_call_is_lost(policy: Policy, life: Life) -> None:
     with lb_client.insecure_channel(life.registry.target, policy=policy) as channel:
         eventually(lambda: assert_all(channel, "old0", "old1"))
-        with calls_all_the_time(channel):
+        with calls_all_the_time(channel, "v2"):
             for share in (0.0, 10.0, 50.0, 100.0):
                 life.set(*VERSIONS, share=share)
                 eventually(partial(assert_share, channel, bounds(200, share / 100)))
@@ -141,7 +142,7 @@ def assert_share(channel: grpc.Channel, allowed: tuple[int, int]) -> None:
 def test_versions_that_come_and_go_all_the_time_lose_no_call(life: Life) -> None:
     with lb_client.insecure_channel(life.registry.target) as channel:
         eventually(lambda: assert_all(channel, "old0", "old1"))
-        with calls_all_the_time(channel) as answers:
+        with calls_all_the_time(channel, "v2") as answers:
             for number in range(40):
                 life.set(*VERSIONS, share=number * 7 % 101)
                 asking(channel, "v2", 2)
@@ -150,20 +151,34 @@ def test_versions_that_come_and_go_all_the_time_lose_no_call(life: Life) -> None
         assert answers["old0"]
 
 
-def test_a_version_that_falls_ill_leaves_its_share_and_fails_who_asks_for_it(
+def test_a_version_that_falls_ill_leaves_its_share_to_the_others_and_no_call_is_lost(
     life: Life, backends: dict[str, Backend]
 ) -> None:
     with lb_client.insecure_channel(life.registry.target) as channel:
         life.set(*VERSIONS, share=50)
         eventually(lambda: assert_all(channel, *VERSIONS))
-        for name in ("new0", "new1"):
-            backends[name].set_serving(False)
-        eventually(lambda: assert_round_robin(who(channel, 40), ["old0", "old1"]))
+        with calls_all_the_time(channel):
+            for well in (False, True, False):
+                for name in ("new0", "new1"):
+                    backends[name].set_serving(well)
+                names = VERSIONS if well else ("old0", "old1")
+                eventually(partial(assert_all, channel, *names))
+        # Who asks for it is told: nobody else answers in its name.
         with pytest.raises(grpc.RpcError, match="contains empty localities"):
             asking(channel, "v2", 1)
         backends["new1"].set_serving(True)
         eventually(lambda: assert_all(channel, "old0", "old1", "new1"))
         assert set(asking(channel, "v2", 10)) == {"new1"}
+
+
+def test_the_first_version_may_fall_ill_and_the_second_takes_over(life: Life, backends: dict[str, Backend]) -> None:
+    with lb_client.insecure_channel(life.registry.target) as channel:
+        life.set(*VERSIONS, share=0)
+        eventually(lambda: assert_all(channel, "old0", "old1"))
+        with calls_all_the_time(channel):
+            for name in ("old0", "old1"):
+                backends[name].set_serving(False)
+            eventually(lambda: assert_all(channel, "new0", "new1"))
 
 
 def test_versions_without_shares_go_round_as_one(life: Life) -> None:

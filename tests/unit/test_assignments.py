@@ -39,36 +39,41 @@ def told(message: endpoint_pb2.ClusterLoadAssignment) -> _Told:
 
 
 def test_without_a_zone_everything_is_one_locality() -> None:
-    assert told(cluster_load_assignment("x", (A1, A2, B1, N1))) == [(0, "", 1, [1, 2, 3, 4])]
+    assert told(cluster_load_assignment("x", ((A1, A2, B1, N1),))) == [(0, "", 1, [1, 2, 3, 4])]
 
 
 def test_the_own_zone_is_the_first_priority_and_each_zone_a_locality() -> None:
-    message = cluster_load_assignment("x", (A1, A2, B1, N1), zone="a")
+    message = cluster_load_assignment("x", ((A1, A2, B1, N1),), zone="a")
     assert told(message) == [(0, "a", 1, [1, 2]), (1, "", 1, [4]), (1, "b", 1, [3])]
     # Not before nobody is well: Envoy would begin at 1/1.4.
     assert message.policy.overprovisioning_factor.value >= 100_000
 
 
+def test_each_level_has_its_own_zone_first() -> None:
+    message = cluster_load_assignment("x", ((B1, A1), (), (A2, N1)), zone="a")
+    assert told(message) == [(0, "a", 1, [1]), (1, "b", 1, [3]), (2, "a", 1, [2]), (3, "", 1, [4])]
+
+
 def test_priorities_have_no_gap_when_a_zone_is_missing_or_alone() -> None:
-    assert told(cluster_load_assignment("x", (B1,), zone="a")) == [(0, "b", 1, [3])]
-    assert told(cluster_load_assignment("x", (A1,), zone="a")) == [(0, "a", 1, [1])]
-    assert told(cluster_load_assignment("x", (), zone="a")) == []
+    assert told(cluster_load_assignment("x", ((B1,),), zone="a")) == [(0, "b", 1, [3])]
+    assert told(cluster_load_assignment("x", ((A1,),), zone="a")) == [(0, "a", 1, [1])]
+    assert told(cluster_load_assignment("x", ((),), zone="a")) == []
 
 
 def test_a_zone_without_anybody_well_keeps_its_priority() -> None:
     ill = replace(A1, health=Health.UNHEALTHY)
-    assert told(cluster_load_assignment("x", (ill, B1), zone="a")) == [(0, "a", 1, [1]), (1, "b", 1, [3])]
+    assert told(cluster_load_assignment("x", ((ill, B1),), zone="a")) == [(0, "a", 1, [1]), (1, "b", 1, [3])]
 
 
 def test_static_weights_are_those_of_localities_of_one_endpoint_each() -> None:
-    message = cluster_load_assignment("x", (A1, A2, B1), shape=Shape.WEIGHTED)
+    message = cluster_load_assignment("x", ((A1, A2, B1),), shape=Shape.WEIGHTED)
     assert told(message) == [(0, "a", 5, [1]), (0, "a", 3, [2]), (0, "b", 2, [3])]
-    message = cluster_load_assignment("x", (A1, A2, B1), zone="b", shape=Shape.WEIGHTED)
+    message = cluster_load_assignment("x", ((A1, A2, B1),), zone="b", shape=Shape.WEIGHTED)
     assert told(message) == [(0, "b", 2, [3]), (1, "a", 5, [1]), (1, "a", 3, [2])]
 
 
 def test_rings_of_two_zones_are_two_localities_with_names_of_their_own() -> None:
-    message = cluster_load_assignment("x", (A1, A2, B1), zone="a", shape=Shape.RING)
+    message = cluster_load_assignment("x", ((A1, A2, B1),), zone="a", shape=Shape.RING)
     assert [(priority, ports) for priority, _, _, ports in told(message)] == [(0, [1, 2]), (1, [3])]
     assert len({each.locality.zone for each in message.endpoints}) == 2
 
@@ -120,7 +125,7 @@ def test_a_locality_may_stand_in_two_priorities() -> None:
 
 def test_an_assignment_that_would_be_refused_is_not_made() -> None:
     with pytest.raises(InvalidAssignmentError, match=r"127\.0\.0\.1:1 stands 2 times"):
-        assignment("x", (A1, replace(A1, id="other")), "1", View())
+        assignment("x", ((A1, replace(A1, id="other")),), "1", View())
 
 
 def test_the_endpoints_before_stay_in_force_and_the_log_says_why_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -145,7 +150,8 @@ def test_the_endpoints_before_stay_in_force_and_the_log_says_why_once(caplog: py
 
 
 def test_views_share_no_name_with_each_other_or_with_a_source() -> None:
-    views = [View(shape, zone, part) for shape in Shape for zone in ("", "a", "b/c") for part in ("", "v1", "zone_a")]
+    ways = [("", ""), ("v1", ""), ("zone_a", ""), ("", "v1"), ("", "version_v1")]
+    views = [View(shape, zone, *way) for shape in Shape for zone in ("", "a", "b/c") for way in ways]
     names = [view.resource_name("dir/x") for view in views]
     assert len(set(names)) == len(names)
     assert all("b/c" not in name for name in names)

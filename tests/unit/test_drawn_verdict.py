@@ -67,6 +67,16 @@ def test_versions_get_their_shares_and_calls_that_ask_go_to_theirs() -> None:
     assert Aim(version="v9").expected((V1, V1B, V2)) == told
 
 
+def test_a_version_that_is_ill_leaves_its_part_to_the_others_in_a_round_of_its_own() -> None:
+    ill = V2.with_health(Health.UNHEALTHY)
+    told = Aim().expected((V1, V1B, ill))
+    assert told == dict.fromkeys(("127.0.0.1:1", "127.0.0.1:2"), Expected("v1", 0.5, rounds=2))
+    counts = [Count(f"r{n}", f"a:{n}", number, Expected("v1", 0.5, rounds=2)) for n, number in ((1, 51), (2, 49))]
+    assert verdict(*counts).as_expected
+    uneven = [replace(counts[0], calls=60), counts[1]]
+    assert verdict(*uneven).as_expected is False
+
+
 def test_the_version_asked_for_is_the_one_in_the_metadata() -> None:
     assert Aim.of((("a", "b"), ("x-version", "v2"))).version == "v2"
     assert Aim.of((("x-version", "v2"), ("x-version", "v3"))).version == ""

@@ -24,7 +24,7 @@ def message(resource: Resource) -> endpoint_pb2.ClusterLoadAssignment:
 
 
 def ring(*endpoints: Endpoint) -> endpoint_pb2.ClusterLoadAssignment:
-    return message(assignment("xdstp://lbdemo/ring", endpoints, "1", View(Shape.RING)))
+    return message(assignment("xdstp://lbdemo/ring", [endpoints] if endpoints else [], "1", View(Shape.RING)))
 
 
 def zone(*endpoints: Endpoint) -> str:

@@ -63,15 +63,18 @@ class Offer:
             assert route.match.headers[0].name == "x-version"
         return {route.match.headers[0].string_match.exact: route.route.cluster for route in self.routes[:-1]}
 
-    def ports(self, part: str = "") -> list[int]:
-        resource = self.store.find(CLUSTER, cluster_name(KEY, part))
+    def ports(self, part: str = "", only: str = "", *, priority: int = 0) -> list[int]:
+        resource = self.store.find(CLUSTER, cluster_name(KEY, part, only))
         assert resource is not None
         cluster = cluster_pb2.Cluster.FromString(resource.body.value)
         found = self.store.find(ENDPOINTS, cluster.eds_cluster_config.service_name)
         assert found is not None
         message = endpoint_pb2.ClusterLoadAssignment.FromString(found.body.value)
         return sorted(
-            one.endpoint.address.socket_address.port_value for each in message.endpoints for one in each.lb_endpoints
+            one.endpoint.address.socket_address.port_value
+            for each in message.endpoints
+            if each.priority == priority
+            for one in each.lb_endpoints
         )
 
     def listener_version(self) -> str:
@@ -81,6 +84,8 @@ class Offer:
 
 
 MAIN, V2 = cluster_name(KEY), cluster_name(KEY, "v2")
+ONLY = {version: cluster_name(KEY, only=version) for version in ("v1", "v2", "v3")}
+BOTH = {version: ONLY[version] for version in ("v1", "v2")}
 
 
 def test_one_version_has_one_route_and_one_cluster() -> None:
@@ -94,16 +99,24 @@ def test_a_share_makes_a_weighted_route_and_an_assignment_for_each_version() -> 
     offer = Offer()
     offer.put(*V1, endpoint(3, "v2", "10"))
     assert offer.weights == {MAIN: 9000, V2: 1000}
-    assert offer.asked == {"v1": MAIN, "v2": V2}
+    assert offer.asked == BOTH
     assert (offer.ports(), offer.ports("v2")) == ([1, 2], [3])
+    assert (offer.ports(only="v1"), offer.ports(only="v2")) == ([1, 2], [3])
+
+
+def test_a_part_falls_back_on_the_others_and_who_is_asked_for_does_not() -> None:
+    offer = Offer()
+    offer.put(*V1, endpoint(3, "v2", "10"))
+    assert (offer.ports(priority=1), offer.ports("v2", priority=1)) == ([3], [1, 2])
+    assert offer.ports(only="v2", priority=1) == []
 
 
 def test_a_share_of_nothing_or_everything_needs_no_draw() -> None:
     offer = Offer()
     offer.put(*V1, endpoint(3, "v2", "0"))
-    assert (offer.weights, offer.asked) == ({MAIN: 0}, {"v1": MAIN, "v2": V2})
+    assert (offer.weights, offer.asked) == ({MAIN: 0}, BOTH)
     offer.put(*V1, endpoint(3, "v2", "100"))
-    assert (offer.weights, offer.asked) == ({V2: 0}, {"v1": MAIN, "v2": V2})
+    assert (offer.weights, offer.asked) == ({V2: 0}, BOTH)
 
 
 def test_a_route_is_told_again_only_when_it_is_another_one() -> None:
@@ -140,9 +153,10 @@ def test_a_version_that_only_just_comes_is_not_asked_for_before_it_is_well() -> 
     offer.put(*V1, endpoint(3, "v2", "10", well=False))
     assert (offer.weights, offer.asked) == ({MAIN: 0}, {})
     offer.put(*V1, endpoint(3, "v2", "10"))
-    assert offer.asked == {"v1": MAIN, "v2": V2}
+    assert offer.asked == BOTH
+    told = offer.listener_version()
     offer.put(*V1, endpoint(3, "v2", "10", well=False))
-    assert (offer.weights, offer.asked) == ({MAIN: 0}, {"v1": MAIN, "v2": V2})
+    assert offer.listener_version() == told
 
 
 def test_every_route_keeps_to_the_policy_and_every_cluster_has_it() -> None:
@@ -153,8 +167,8 @@ def test_every_route_keeps_to_the_policy_and_every_cluster_has_it() -> None:
         assert route.route.retry_policy.num_retries.value == 2
     offer.store.put_service(KEY, SOURCE, RoundRobin())
     assert (offer.ports(), offer.ports("v2")) == ([1, 2], [3])
-    for part in ("", "v2"):
-        resource = offer.store.find(CLUSTER, cluster_name(KEY, part))
+    for cluster in (MAIN, V2, *BOTH.values()):
+        resource = offer.store.find(CLUSTER, cluster)
         assert resource is not None
         message = cluster_pb2.Cluster.FromString(resource.body.value)
         assert message.load_balancing_policy.policies[0].typed_extension_config.name == "round_robin"
@@ -174,5 +188,5 @@ def test_a_hundred_changes_of_versions_leave_no_more_than_there_were_versions() 
     offer = Offer()
     for number in range(100):
         offer.put(*V1, endpoint(3, f"v{2 + number % 3}", str(number)))
-    assert len(list(offer.store.names(CLUSTER))) == 4
-    assert len(list(offer.store.names(ENDPOINTS))) == 4
+    assert len(list(offer.store.names(CLUSTER))) == 8
+    assert len(list(offer.store.names(ENDPOINTS))) == 8
