@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 import grpc.aio
 
+from backends.connections import Callers
 from protos.orca import LOAD_KEY
 
 if TYPE_CHECKING:
@@ -71,9 +72,21 @@ class Counters:
         open_streams: Those of them whose servicer is at work.
         received: Messages that came on streams.
         sent: Messages that went out on streams.
+        callers: Where calls came from.
     """
 
-    __slots__ = ("_waiting", "calls", "failed", "in_flight", "open_streams", "received", "sent", "streams", "unsent")
+    __slots__ = (
+        "_waiting",
+        "callers",
+        "calls",
+        "failed",
+        "in_flight",
+        "open_streams",
+        "received",
+        "sent",
+        "streams",
+        "unsent",
+    )
 
     def __init__(self) -> None:
         self.calls = 0
@@ -84,6 +97,7 @@ class Counters:
         self.open_streams = 0
         self.received = 0
         self.sent = 0
+        self.callers = Callers()
         self._waiting: asyncio.Future[None] | None = None
 
     def begin(self, context: Any) -> None:
@@ -91,6 +105,7 @@ class Counters:
         self.calls += 1
         self.in_flight += 1
         self.unsent += 1
+        self.callers.add(context.peer())
         context.add_done_callback(self._sent)
 
     def _sent(self, _context: object) -> None:

@@ -228,7 +228,7 @@ class Replica:
     async def _until_clients_left(self) -> None:
         spec, counters, began_s = self.spec, self._dispatch.counters, time.monotonic()
         leaving = Leaving(spec.linger_s, min(PATIENCE_S, spec.grace_s), counters.calls)
-        while not leaving.over(time.monotonic() - began_s, counters.calls):
+        while not leaving.over(time.monotonic() - began_s, counters.calls, connected=counters.callers.connected()):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), TICK_S)
                 return

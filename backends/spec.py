@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DRAIN_MARGIN_S = 3.5
-"""What a drain may take beyond its linger and its grace: a second for clients that do not leave, and its own work."""
+DRAIN_MARGIN_S = 4.5
+"""What a drain may take beyond its linger and its grace: two seconds for clients that stay, and its own work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class ReplicaSpec:
         advertise: host or host:port to announce instead of the bound one (containers); None for the bound one.
         service: `package.module:function` that registers the user's servicers on a server; None serves the Greeter.
         linger_s: Seconds at least between withdrawing the record and refusing new calls, so that clients hear of it
-            first. While calls still come, it is a second more, or the grace if that is less.
+            first. While clients that called are still connected it is more: see leaving.py.
         grace_s: Seconds that calls in flight may take to finish once the server stops.
         journals: Folder for what is written down of calls that ask for it, absolute; None writes nothing down.
         metadata: Further strings for the record's Metadata (`zone`, `version`, …), as sorted pairs.

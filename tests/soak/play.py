@@ -118,6 +118,7 @@ class _Soak:
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: ClusterClient
         self._keeper: processes.Worker
+        self._asking = asyncio.Lock()
         self._begin_s = 0.0
 
     async def play(self, duration_s: float) -> None:
@@ -132,7 +133,7 @@ class _Soak:
             await self._settle()
             await self._expect_nothing_more(watched, before, running)
             self._judge_memory(samples, _FLAT_MB if duration_s >= _LONG_S else _SHORT_MB)
-            self._judge_calls(await asyncio.to_thread(keeper.ask, end=True))
+            self._judge_calls(await self._ask(end=True))
 
     def _supervisor(self) -> int:
         return next(pid for pid, command in processes_below(self._folder).items() if "supervisor" in command)
@@ -156,9 +157,13 @@ class _Soak:
     async def _sample(self, watched: dict[str, int], samples: dict[str, list[float]]) -> None:
         for name, pid in watched.items():
             samples[name].append(Held.by(pid).rss_mb)
-        told = await asyncio.to_thread(self._keeper.ask, so_far=True)
+        told = await self._ask(so_far=True)
         # What the client keeps of each call for the ledger is asked for, and no leak.
         samples["client"][-1] -= told["book_bytes"] / 2**20
+
+    async def _ask(self, **question: object) -> dict[str, Any]:
+        async with self._asking:
+            return await asyncio.to_thread(self._keeper.ask, **question)
 
     async def _one(self, fault: plan.Fault) -> None:
         try:
@@ -209,7 +214,7 @@ class _Soak:
                     path.unlink(missing_ok=True)
             case "accident":
                 part = _PARTS[int(fault.draw * len(_PARTS))]
-                await asyncio.to_thread(self._keeper.ask, accident=part)
+                await self._ask(accident=part)
             case "client":
                 await self._another_client()
 

@@ -7,6 +7,7 @@ cluster what the replicas wrote down, and tells what became of each call that wa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -168,7 +169,8 @@ class Accident:
         assert plane._loop is not None
         self._plane, self._loop, self._what = plane, plane._loop, what
         self.returned_s: float | None = None
-        self._loop.call_soon_threadsafe(self._cancel)
+        with contextlib.suppress(RuntimeError):  # between two lives
+            self._loop.call_soon_threadsafe(self._cancel)
         self._streams = plane.ads
         self.at_s = time.monotonic()
         self._watching = asyncio.create_task(self._watch())
