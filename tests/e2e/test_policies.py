@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -43,55 +45,57 @@ def test_loads_of_one_two_and_four_tenths_spread_calls_four_to_two_to_one() -> N
     assert all(f"{replica} 0." in told or f"{replica} 1" in told for replica in ("r1", "r2", "r3")), told
 
 
+def calls_of(replica: str) -> int:
+    found: dict[str, int] = {r["id"]: r["calls"] for r in lbdemo("status", "--json", ok=True).json["replicas"]}
+    return found[replica]
+
+
+@contextmanager
+def calling(*args: str) -> Iterator[dict[str, Any]]:
+    """`lbdemo call` with these arguments for as long as the block lasts; its report is in the dictionary then."""
+    report: dict[str, Any] = {}
+    with start_lbdemo("call", "--count", "1000000", "--json", *args) as process:
+        try:
+            yield report
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+            assert process.returncode == 130, err
+            report.update(json.loads(out))
+        finally:
+            process.kill()
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_replica_that_fails_half_of_its_calls_is_ejected_within_two_intervals_and_let_back_when_well() -> None:
     lbdemo("fault", "r2", "--error", "ABORTED", "--rate", "50%", ok=True)
-    detection = "interval=500ms,base-ejection-time=1s"
-    process = start_lbdemo("call", "--duration", "5s", "--rate", "300", "--outlier-detection", detection, "--json")
-    try:
-        eventually(_assert_passed_over)
+    with calling("--rate", "300", "--outlier-detection", "interval=500ms,base-ejection-time=1s") as report:
+        eventually(lambda: _at_least(calls_of("r1") - calls_of("r2"), 100), within_s=20)
         lbdemo("fault", "r2", "--clear", ok=True)
-        out, err = process.communicate(timeout=40)
-    finally:
-        process.kill()
-        process.wait()
-    report = json.loads(out)
+        before = calls_of("r2")
+        eventually(lambda: _at_least(calls_of("r2"), before + 200), within_s=20)
     seen = [event for event in report["events"] if event["id"] == "r2" and event["kind"] in ("ejected", "let-back")]
     kinds = [event["kind"] for event in seen]
-    assert kinds[:2] == ["ejected", "let-back"], (kinds, err)
+    assert kinds[:2] == ["ejected", "let-back"], kinds
     assert kinds[-1] == "let-back"
-    # Two intervals, and two looks at the traffic.
-    assert seen[0]["at_s"] <= 2 * 0.5 + 0.3
+    # Two intervals, and what it takes to see it on a busy machine.
+    assert seen[0]["at_s"] <= 2 * 0.5 + 0.8
     assert report["verdict"]["as_expected"] is not False, report["verdict"]
     assert any("r2 was ejected (inferred from the traffic)" in reason for reason in report["verdict"]["reasons"])
     assert 0 < report["failed"] < 0.2 * report["calls"]
 
 
-def _assert_passed_over() -> None:
-    status = lbdemo("status", "--json", ok=True).json
-    r1, r2, _ = (replica["calls"] for replica in status["replicas"])
-    assert r1 > r2 + 50
-
-
 @pytest.mark.usefixtures("cluster")
 def test_calls_of_a_replica_that_is_killed_are_retried_and_counted() -> None:
-    retry = ("--retry", "4", "--retry-backoff", "50ms")
-    process = start_lbdemo("call", "--duration", "3s", "--concurrency", "16", "--json", *retry)
-    try:
-        eventually(_assert_called)
+    with calling("--concurrency", "16", "--retry", "4", "--retry-backoff", "50ms") as report:
+        eventually(lambda: _at_least(calls_of("r3"), 100), within_s=20)
         lbdemo("kill", "r3", ok=True)
-        out, err = process.communicate(timeout=40)
-    finally:
-        process.kill()
-        process.wait()
-    report = json.loads(out)
-    assert (process.returncode, report["failed"]) == (0, 0), (report["failures"], err)
+    assert report["failed"] == 0, report["failures"]
     assert report["retried"] >= 1
     assert report["requested"]["retry"]["attempts"] == 4
 
 
-def _assert_called() -> None:
-    assert sum(replica["calls"] for replica in lbdemo("status", "--json", ok=True).json["replicas"]) > 200
+def _at_least(number: int, least: int) -> None:
+    assert number >= least
 
 
 @pytest.mark.usefixtures("cluster")
