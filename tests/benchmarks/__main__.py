@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.row import Row
 
-NAMES = ("even", "calls", "streams", "chat", "proxy", "changes", "keeps", "commands", "memory", "ledger")
+NAMES = ("even", "calls", "streams", "chat", "proxy", "changes", "keeps", "policies", "commands", "memory", "ledger")
 
 
 def main(args: Sequence[str] | None = None) -> int:
