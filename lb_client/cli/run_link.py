@@ -48,7 +48,9 @@ class StageLink:
 
     async def status(self) -> cluster_pb2.ClusterStatus:
         """The cluster as it is now."""
-        status: cluster_pb2.ClusterStatus = await self._ask(self._stub.GetStatus, cluster_pb2.GetStatusRequest())
+        # Replicas may serve a moment before the supervisor's socket is open.
+        call = self._stub.GetStatus(cluster_pb2.GetStatusRequest(), timeout=ANSWER_S, wait_for_ready=True)
+        status: cluster_pb2.ClusterStatus = await _named(call)
         self._learn(status)
         return status
 

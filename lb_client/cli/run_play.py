@@ -12,6 +12,7 @@ from lb_client.cli import interrupts
 from lb_client.cli.common import Failure
 from lb_client.cli.run_stage import Stage
 from lb_client.cli.session import Warnings
+from lb_client.scenario.errors import StepError
 from lb_client.scenario.judge import judge
 from lb_client.scenario.outcome import Outcome
 
@@ -61,7 +62,7 @@ def _outcome_on(stage: Stage, scenario: Scenario, seed: int, screen: PlayScreen)
             from lb_client.cli.run_session import perform  # noqa: PLC0415 -- brings gRPC, after which nothing may fork
 
             result = perform(scenario, stage, random.Random(seed), screen)  # noqa: S311 -- it is to be repeatable
-    except (ClusterError, Failure) as failure:
+    except (ClusterError, Failure, StepError) as failure:
         return Outcome(scenario=scenario, seed=seed, error=str(failure))
     return _judged(scenario, seed, result)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lb_client import aio
+from lb_client.aim import Aim, Weights
 from lb_client.channelz import open_viewed
 from lb_client.cli.call_request import GREETER, greeting
 from lb_client.cli.call_target import OpenTarget, unreachable
@@ -22,6 +23,7 @@ from lb_client.history.recording import NOBODY_TOLD
 from lb_client.ledger.labels import CallLabels
 from lb_client.ledger.reconcile import reconcile
 from lb_client.measurement import Measurement
+from lb_client.policy import StaticWeights
 from lb_client.report import Question, Report
 from lb_client.scenario.call_log import CallLog
 from lb_client.scenario.director import Director
@@ -129,7 +131,8 @@ def _ledger(report: Report) -> dict[str, float | None]:
 async def _open(stage: Stage, calls: Calls) -> AsyncIterator[OpenTarget]:
     """A channel to the stage, and who tells of its endpoints; leaving the block closes both."""
     channel, view = open_viewed(lambda: aio.insecure_channel(stage.target, policy=calls.policy, zone=calls.zone))
-    tracker = SnapshotTracker(stage.target)
+    weights = Weights.DRAWN if isinstance(calls.policy, StaticWeights) else Weights.IGNORED
+    tracker = SnapshotTracker(stage.target, Aim.of(calls.metadata, zone=calls.zone, weights=weights))
     try:
         yield OpenTarget(channel, view, tracker)
     finally:
@@ -144,7 +147,9 @@ def _measurement(scenario: Scenario, stage: Stage, target: OpenTarget, log: Call
         target.channel,
         view=target.view,
         tracker=target.tracker,
-        question=Question(target=stage.target, policy=calls.policy.name, requested=_requested(scenario)),
+        question=Question(
+            target=stage.target, policy=calls.policy.name, zone=calls.zone, requested=_requested(scenario)
+        ),
         method=prepared.path,
         request=prepared.request,
         load=load_of(calls),

@@ -15,6 +15,7 @@ from lb_client.policy import (
     RetryBudget,
     RingHash,
     RoundRobin,
+    StaticWeights,
     SuccessRate,
     WeightedRoundRobin,
 )
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from lb_client.scenario.model import Place
 
-_KINDS: dict[str, type[Policy]] = {kind.name: kind for kind in (RoundRobin, PickFirst, WeightedRoundRobin, RingHash)}
+_KINDS: dict[str, type[Policy]] = {
+    kind.name: kind for kind in (RoundRobin, PickFirst, WeightedRoundRobin, RingHash, StaticWeights)
+}
 _KEY = re.compile(r"[a-z0-9_.-]+")
 _DAY_S = 86_400.0
 
