@@ -171,6 +171,12 @@ class CallDriver:
         if self._pacer is not None:
             self._pacer.cancel()
 
+    def finish(self) -> None:
+        """Start no further call, since the time is up: the run has not been ended before it."""
+        stopped = self._stopped
+        self.stop()
+        self._stopped = stopped
+
     def abort(self) -> None:
         """Cut off what is in flight."""
         for task in self._tasks:

@@ -154,6 +154,10 @@ class Measurement:
         """Start no further call; those in flight end by themselves."""
         self._driver.stop()
 
+    def finish(self) -> None:
+        """Start no further call: the time is up, and nobody ended it before."""
+        self._driver.finish()
+
     def abort(self) -> None:
         """Cut off what is in flight; it is not counted."""
         self._driver.abort()

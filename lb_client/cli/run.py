@@ -60,11 +60,15 @@ def command(
     """Play scenarios and say whether all was as they expect.
 
     A scenario is a YAML file: a cluster, calls, what is done to it and when, and what is expected of the calls. Each is
-    played on a cluster of its own, which nobody else sees and of which nothing is left; yours are not touched. Those
-    that come with lbdemo are played by their names: lbdemo run rolling-restart.
+    played on a cluster of its own, which nobody else sees and of which nothing is left; yours are not touched.
+
+    \b
+    lbdemo run rolling-restart             one that comes with lbdemo: see --list
+    lbdemo run rolling-restart --show      its file, to begin your own with
+    lbdemo run mine.yaml --junit out.xml   yours, on a build server
 
     Exit codes: 0 all passed, 1 one did not, 2 usage, or a file that is no scenario, 130 ended by Ctrl-C.
-    """
+    """  # noqa: D301 -- \b is the character by which click leaves a paragraph's lines alone
     interrupts.leave_at_once()
     if as_list:
         _list(as_json=as_json)
@@ -119,7 +123,7 @@ def _list(*, as_json: bool) -> None:
                 "title": s.name,
                 "about": s.about,
                 "replicas": s.plan.replicas,
-                "duration_s": s.calls.duration_s,
+                "duration_s": None if s.calls.until else s.calls.duration_s,
             }
             for n, s in found
         ]
@@ -127,7 +131,7 @@ def _list(*, as_json: bool) -> None:
         return
     width = max(len(name) for name, _ in found)
     for name, scenario in found:
-        click.echo(f"{styled(name.ljust(width), bold=True)}  {scenario.calls.duration_s:>4g} s  {scenario.name}")
+        click.echo(f"{styled(name.ljust(width), bold=True)}  {scenario.name}")
 
 
 def _tell_sound(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
@@ -143,7 +147,7 @@ def _tell_sound(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
     for one in scenarios:
         counts = [
             counted(one.plan.replicas, "replica"),
-            f"{one.calls.duration_s:g} s of calls",
+            f"calls {one.calls.length}" if one.calls.until else f"{one.calls.length} of calls",
             counted(len(one.steps), "step"),
         ]
         click.echo(f"{one.source}: sound: {', '.join(counts)}, {counted(len(one.expectations), 'expectation')}")

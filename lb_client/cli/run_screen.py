@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Self
@@ -50,7 +51,9 @@ class PlayScreen:
     def begin(self, begin_s: float) -> None:
         """The calls begin."""
         self._begin_s = begin_s
-        self._print(f"{self._scenario.source}: calls for {self._scenario.calls.duration_s:g} s")
+        calls = self._scenario.calls
+        how_long = calls.length if calls.until else f"for {calls.length}"
+        self._print(f"{self._scenario.source}: calls {how_long}")
 
     def told(self, done: Done) -> None:
         """A step is begun, or done."""
@@ -73,9 +76,11 @@ class PlayScreen:
             paper = self._screen.paper
             now_s = time.monotonic() - self._begin_s
             recorder = measurement.recorder
-            part = min(1.0, now_s / duration_s)
             failed = paper.paint(f"{recorder.failed:,} failed", RED) if recorder.failed else "0 failed"
-            bar = f" {paper.paint(paper.bar(part, 24), GREEN)} {min(now_s, duration_s):.1f} s of {duration_s:g} s"
+            bar = f" {now_s:.1f} s"
+            if math.isfinite(duration_s):
+                part = min(1.0, now_s / duration_s)
+                bar = f" {paper.paint(paper.bar(part, 24), GREEN)} {min(now_s, duration_s):.1f} s of {duration_s:g} s"
             over = "  waiting for the last step" if now_s > duration_s + 1 else ""
             steps = [paper.paint(f" {printable(line)}", DIM) for line in self._latest]
             self._draw([f"{bar}  {counted(recorder.calls, 'call')}  {failed}{over}", *steps])

@@ -27,6 +27,7 @@ from lb_client.policy import StaticWeights
 from lb_client.report import Question, Report
 from lb_client.scenario.call_log import CallLog
 from lb_client.scenario.director import Director
+from lb_client.scenario.errors import StepError
 from lb_client.scenario.played import Happened, Look, Played
 from lb_client.tracking import SnapshotTracker
 from protos import cluster_pb2
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 Performance = tuple[Played, Report]
 
 WARM_UP_S = 15.0
+LONGEST_S = 600.0
+"""How long calls go on at most whose end hangs on a step."""
 
 
 def perform(scenario: Scenario, stage: Stage, rng: random.Random, screen: PlayScreen) -> Performance:
@@ -69,12 +72,12 @@ async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen:
             director = Director(scenario, choose=link.whom, do=hands.do, told=screen.told)
             interruptible.begin(stop=measurement.stop, cut=measurement.abort)
             try:
-                with _beside(screen.follow(measurement)):
-                    begin_s = time.monotonic()
-                    screen.begin(begin_s)
-                    director.begin(begin_s)
+                begin_s = time.monotonic()
+                screen.begin(begin_s)
+                director.begin(begin_s)
+                with _beside(screen.follow(measurement)), _beside(_finish(scenario.calls, director, measurement)):
                     run = await measurement.run()
-                    done = [] if run.stopped else await director.end()
+                    done = list(director.done) if run.stopped else await director.end()
             finally:
                 await director.cancel()
                 hands.put_back()
@@ -85,6 +88,15 @@ async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen:
             _attribute(log, measurement, told)
             played = _played(report, log, done, target, status)
             return replace(played, zones=link.zones, versions=link.versions), report
+
+
+async def _finish(calls: Calls, director: Director, measurement: Measurement) -> None:
+    """End the calls at the moment that they last until; at once where that never comes."""
+    if calls.until is None:
+        return
+    with contextlib.suppress(StepError):
+        await asyncio.sleep(await director.time_of(calls.until) - time.monotonic())
+    measurement.finish()
 
 
 def _attribute(log: CallLog, measurement: Measurement, told: Told) -> None:
@@ -164,7 +176,7 @@ def load_of(calls: Calls) -> Load:
     """What the driver is told."""
     return Load(
         count=None,
-        duration_s=calls.duration_s,
+        duration_s=calls.duration_s if calls.until is None else LONGEST_S,
         concurrency=calls.concurrency,
         rate=calls.rate,
         deadline_s=calls.deadline_s,
@@ -175,7 +187,8 @@ def _requested(scenario: Scenario) -> dict[str, object]:
     calls = scenario.calls
     return {
         "method": GREETER,
-        "duration_s": calls.duration_s,
+        "duration_s": None if calls.until is not None else calls.duration_s,
+        "until": calls.until.text if calls.until is not None else None,
         "concurrency": calls.concurrency,
         "rate_per_s": calls.rate,
         "deadline_s": calls.deadline_s,

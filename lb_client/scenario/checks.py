@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from lb_client.scenario.model import Moment, Place, Scenario, Step
 
+MOST_TIMES = 1000
+"""Of what is done again and again no more is looked at: it contradicts itself at once, or never."""
+
 _RUNNING, _PAUSED, _DRAINED = "running", "paused", "drained"
 _AFTER = {"pause": _PAUSED, "resume": _RUNNING, "drain": _DRAINED, "restart": _RUNNING, "kill": _RUNNING}
 _NEEDS_PROCESS = ("kill", "pause", "health", "fault", "clear", "load", "drain")
@@ -47,11 +50,11 @@ def occurrences(scenario: Scenario) -> Iterator[tuple[float, Step]]:
         if math.isinf(at_s):
             continue
         until_s = min(static_s(step.until), scenario.calls.duration_s)
-        while True:
-            found.append((at_s, step))
-            if step.every_s is None or at_s + step.every_s >= until_s:
+        for number in range(MOST_TIMES):
+            when_s = at_s + number * (step.every_s or 0)
+            if number and (step.every_s is None or when_s >= until_s):
                 break
-            at_s += step.every_s
+            found.append((when_s, step))
     yield from sorted(found, key=lambda pair: pair[0])
 
 
@@ -79,6 +82,8 @@ def _check_step(scenario: Scenario, step: Step) -> None:
     duration_s = scenario.calls.duration_s
     if step.at.anchor == "end" and step.at.offset_s >= 0:
         raise ScenarioError(f"{step.text!r} at the end of the calls would change nothing: do it earlier", step.place)
+    if scenario.calls.until is not None and "end" in (step.at.anchor, step.until.anchor if step.until.offset_s else ""):
+        raise ScenarioError("nobody knows before when these calls end: name a time, or another step", step.place)
     at_s = static_s(step.at)
     if not math.isinf(at_s) and at_s >= duration_s:
         raise ScenarioError(f"{step.text!r} at {at_s:g}s, and the calls end at {duration_s:g}s", step.place)

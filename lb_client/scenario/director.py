@@ -87,9 +87,21 @@ class Director:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def time_of(self, moment: Moment) -> float:
+        """Wait until it is known when that is, and return it.
+
+        Raises:
+            StepError: Its step was not done.
+        """
+        if moment.anchor == "start":
+            return self._begin_s + moment.offset_s
+        if moment.anchor == "end":
+            return self._begin_s + self._scenario.calls.duration_s + moment.offset_s
+        return await asyncio.shield(self._future(moment.anchor, moment.done)) + moment.offset_s
+
     async def _play(self, step: Step) -> None:
         try:
-            at_s = await self._time_of(step.at)
+            at_s = await self.time_of(step.at)
         except StepError as error:
             now = self._clock()
             self._keep(Done(step, now, now, error=str(error)))
@@ -151,13 +163,6 @@ class Director:
         if found is None:
             found = self._moments[name, done] = asyncio.get_running_loop().create_future()
         return found
-
-    async def _time_of(self, moment: Moment) -> float:
-        if moment.anchor == "start":
-            return self._begin_s + moment.offset_s
-        if moment.anchor == "end":
-            return self._begin_s + self._scenario.calls.duration_s + moment.offset_s
-        return await asyncio.shield(self._future(moment.anchor, moment.done)) + moment.offset_s
 
     def _is_over(self, until: Moment, at_s: float) -> bool:
         """Whether `until` is no later than that, as far as it is known."""

@@ -24,6 +24,10 @@ class Place(NamedTuple):
     column: int
 
 
+FILE = Place(1, 1)
+"""The file as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A moment of the play: so long after, or before, something.
@@ -98,7 +102,9 @@ class Calls:
     """The calls that are made meanwhile.
 
     Attributes:
-        duration_s: For how long, from the end of warm-up on.
+        duration_s: For how long, from the end of warm-up on; inf where `until` says.
+        until: The moment of the play at which they end; None where `duration_s` says.
+        place: Where that is written.
         concurrency: Calls in flight: exactly so many, or at most so many with a rate.
         rate: Calls per second, on schedule; None for as fast as answers come.
         deadline_s: Of each call.
@@ -108,12 +114,19 @@ class Calls:
     """
 
     duration_s: float
+    until: Moment | None = None
+    place: Place = FILE
     concurrency: int = 8
     rate: float | None = None
     deadline_s: float = 5.0
     policy: Policy = field(default_factory=RoundRobin)
     zone: str = ""
     metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def length(self) -> str:
+        """How long they go on, in words."""
+        return f"{self.duration_s:g} s" if self.until is None else f"until {self.until.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +242,9 @@ class Scenario:
     expectations: tuple[Expectation, ...]
 
     def moments(self) -> Iterator[tuple[Place, Moment]]:
-        """All that steps and expectations refer to, with its place."""
+        """All that steps, calls and expectations refer to, with its place."""
+        if self.calls.until is not None:
+            yield self.calls.place, self.calls.until
         for step in self.steps:
             yield step.place, step.at
             yield step.place, step.until

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -132,8 +133,18 @@ def _calls(fields: Fields) -> Calls:
         rate = quantity.number(fields.text("rate").removesuffix("/s"))
         if rate is None or not 0 < rate <= 100_000:
             raise ScenarioError("'rate' is calls per second, more than 0 and at most 100,000", fields.place_of("rate"))
+    if "until" in fields and "duration" in fields:
+        raise ScenarioError(
+            "'duration' and 'until' both say when calls end: leave one away", fields.word_place("until")
+        )
+    until = moments.parse(fields.text("until"), fields.place_of("until")) if "until" in fields else None
+    if until is not None and until.anchor in ("start", "end"):
+        raise ScenarioError("'until' hangs on a step, as '2s after restart rolling done'; a time is a 'duration'",
+                            fields.place_of("until"))  # fmt: skip
     return Calls(
-        duration_s=fields.seconds("duration", least=0.1, most=MAX_SECONDS),
+        duration_s=fields.seconds("duration", least=0.1, most=MAX_SECONDS) if until is None else math.inf,
+        until=until,
+        place=fields.word_place("until"),
         concurrency=fields.whole("concurrency", least=1, most=10_000, default=8 if rate is None else 1000),
         rate=rate,
         deadline_s=fields.seconds("deadline", least=LEAST_S, most=MAX_SECONDS, default=5.0),

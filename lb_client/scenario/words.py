@@ -91,5 +91,16 @@ TOTALS = ("serving", "attempts", "lost", "answered-twice", "unaccounted")
 PHRASES: Mapping[str, str] = MappingProxyType({"spread": "even", "failed": "only in flight"})
 """What a metric can be beside a number."""
 
-CALLS = ("duration", "concurrency", "rate", "deadline", "policy", "retry", "outlier-detection", "zone", "metadata")
+CALLS = (
+    "duration",
+    "until",
+    "concurrency",
+    "rate",
+    "deadline",
+    "policy",
+    "retry",
+    "outlier-detection",
+    "zone",
+    "metadata",
+)
 CLUSTER = ("replicas", "zones", "weights", "version")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lb_client.scenario.director import TOO_LATE, Director
 from lb_client.scenario.errors import StepError
+from lb_client.scenario.model import Moment
 from tests.support.scenarios import scenario
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _Stage:
         if step.name in self._takes_s:
             await self.sleep(self._takes_s[step.name])
 
-    async def _turn(self, until_s: float) -> None:
+    async def turn(self, until_s: float) -> None:
         """Move the clock from one thing that is waited for to the next."""
         while True:
             for _ in range(20):
@@ -54,17 +55,18 @@ class _Stage:
             future.set_result(None)
         self.now = max(self.now, until_s)
 
+    def director(self) -> Director:
+        return Director(self._scenario, choose=self.choose, do=self.do, clock=lambda: self.now, sleep=self.sleep)
+
     def play(self) -> list[str]:
         """Play it; what came of each step."""
 
         async def run() -> list[str]:
-            director = Director(
-                self._scenario, choose=self.choose, do=self.do, clock=lambda: self.now, sleep=self.sleep
-            )
+            director = self.director()
             director.begin(0.0)
-            await self._turn(10.0)
+            await self.turn(10.0)
             ending = asyncio.create_task(director.end())
-            await self._turn(1000.0)
+            await self.turn(1000.0)
             return [f"{done.step.name} {done.end_s:g} {done.error}".strip() for done in await ending]
 
         return asyncio.run(run())
@@ -126,3 +128,16 @@ def test_step_after_one_that_failed_is_not_done() -> None:
     stage = _Stage("{at: 1s, pause: r1}, {at: 1s after pause r1 done, resume: r1}", fails="pause r1")
     assert stage.play() == ["pause r1 1 it cannot be", "resume r1 1 'pause r1' was not done"]
     assert stage.seen == [(1, "pause r1")]
+
+
+def test_moment_of_a_step_can_be_waited_for() -> None:
+    async def run() -> float:
+        stage = _Stage("{at: 1s, restart: rolling}", takes_s={"restart rolling": 3.0})
+        director = stage.director()
+        director.begin(0.0)
+        waiting = asyncio.create_task(director.time_of(Moment("restart rolling", done=True, offset_s=2.0)))
+        await stage.turn(10.0)
+        await director.cancel()
+        return await waiting
+
+    assert asyncio.run(run()) == 6.0
