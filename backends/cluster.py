@@ -48,6 +48,7 @@ class Outcome:
         before: How many replicas were wanted before; 0 when the cluster was started.
         served: How many of these served then.
         version: Of which version all these are; None for the first one.
+        share_before: Its share of the calls before, in percent; None where it had none.
     """
 
     view: ClusterView
@@ -55,6 +56,7 @@ class Outcome:
     before: int
     served: int
     version: str | None = None
+    share_before: float | None = None
 
 
 def nobody(view: ClusterView) -> None:
@@ -281,7 +283,7 @@ def _carry_out(
     asked = change.apply(link, before)
     was = before.wanted_of(version)
     if not wait:
-        return Outcome(link.status(), asked, was, before.serving_of(version), version)
+        return Outcome(link.status(), asked, was, before.serving_of(version), version, before.share_of(version))
     last = before
     try:
         for last in _followed(link):
@@ -302,7 +304,7 @@ def _carry_out(
         raise SupervisorLostError(
             f"cluster {last.cluster!r} has ended meanwhile: see {last.log_folder}/supervisor.log"
         ) from None
-    return Outcome(last, asked, was, before.serving_of(version), version)
+    return Outcome(last, asked, was, before.serving_of(version), version, before.share_of(version))
 
 
 def _followed(link: SupervisorLink) -> Iterator[ClusterView]:

@@ -171,6 +171,10 @@ class ClusterView:
         first = self.versions[0].name
         return next((v.wanted for v in self.versions if v.name == (version or first)), 0)
 
+    def share_of(self, version: str | None) -> float | None:
+        """The share of a version in percent; None where it has none."""
+        return next((v.share for v in self.versions if v.name == version), None)
+
     def serving_of(self, version: str | None) -> int:
         """How many replicas of a version serve; None for the first one."""
         if not self.versions:

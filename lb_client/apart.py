@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from lb_client.membership import Membership
 
 
-def reasons(looks: Sequence[Membership], zone: str, version: str, *, proxied: bool = False) -> Iterator[str]:
+def reasons(
+    looks: Sequence[Membership], zone: str, version: str, *, policy: str = "", proxied: bool = False
+) -> Iterator[str]:
     """One line for each thing that explains the spread, from all looks of a run.
 
     Args:
         looks: The membership when the run began, and after each change.
         zone: Whose endpoints came first; "" for no preference.
         version: Which version the calls asked for; "" for none.
+        policy: The policy's name.
         proxied: Whether an Envoy of ours balanced.
     """
+    if policy == "round_robin" and not proxied:
+        yield from _ignored_weights(looks)
     if zone:
         yield from _zone_reasons(looks, zone)
     if version and proxied:
@@ -39,6 +44,12 @@ def reasons(looks: Sequence[Membership], zone: str, version: str, *, proxied: bo
             told.append(shares)
     if len(told) > 1:
         yield f"the shares changed during the run: {and_more(told)}"
+
+
+def _ignored_weights(looks: Sequence[Membership]) -> Iterator[str]:
+    weights = {member.label: member.weight for look in looks for member in look.ready}
+    if len(set(weights.values())) > 1:
+        yield "the weights that records tell are ignored: --policy static_weights keeps to them"
 
 
 def _zone_reasons(looks: Sequence[Membership], zone: str) -> Iterator[str]:

@@ -35,7 +35,7 @@ def cells_of(stretch: Stretch) -> _Cells:
     return dict(sorted(found.items(), key=lambda item: natural_key(item[0], "")))
 
 
-def promise(stretches: Sequence[Stretch], how: str = "by what chance allows") -> str:
+def promise(stretches: Sequence[Stretch], how: str = "within what chance allows") -> str:
     """What is to be expected, with its numbers where nothing changed."""
     if len(stretches) != 1:
         return "between changes, each gets its share of the calls, within what chance allows (one in a million)"

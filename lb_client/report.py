@@ -225,7 +225,9 @@ def build_report(
         unjudged=0 if rows.anonymous else sum(sum(s.counts.values()) for s in recorder.segments if not s.settled),
         events=tuple(events),
         aside=_aside(looks, events),
-        apart=tuple(reasons(looks, question.zone, question.version, proxied=bool(question.proxy))),
+        apart=tuple(
+            reasons(looks, question.zone, question.version, policy=question.policy, proxied=bool(question.proxy))
+        ),
         warm_up=warm_up,
         late=run.late,
         unsent=run.unsent,

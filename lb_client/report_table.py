@@ -46,7 +46,8 @@ class _Page:
         self._id_width = min(20, max([7, *(len(row.id) for row in rows)]))
         self._address_width = min(40, max([7, *(len(row.address) for row in rows), 16 if report.rows.lost else 0]))
         self._calls_width = max(5, len(f"{report.calls:,}"))
-        self._telling = _telling([m for row in rows if (m := report.members.get(row.address))])
+        shown = [m for row in rows if (m := report.members.get(row.address))]
+        self._telling = _telling(shown, list(report.members.values()))
         self._more_width = sum(width + 2 for _, width in self._telling)
         # What the other columns leave, margins and gaps included.
         left = paper.width - self._id_width - self._address_width - self._calls_width - self._more_width - 42
@@ -173,12 +174,15 @@ class _Page:
             yield (indent if number else first) + self._paper.paint(line, *codes)
 
 
-def _telling(members: Sequence[Member]) -> list[tuple[str, int]]:
+def _telling(members: Sequence[Member], all_there_are: Sequence[Member]) -> list[tuple[str, int]]:
     """The further columns that say anything, with their widths: zones if any, versions and weights that differ."""
     found = []
     if any(member.zone for member in members):
         found.append("zone")
-    found += [name for name in ("version", "weight") if len({_told(member, name) for member in members}) > 1]
+    if len({member.version for member in all_there_are}) > 1:
+        found.append("version")
+    if len({member.weight for member in members}) > 1:
+        found.append("weight")
     return [(name, min(16, max([len(name), *(len(_told(member, name)) for member in members)]))) for name in found]
 
 

@@ -97,7 +97,16 @@ def heading(view: ClusterView) -> str:
     line = f"cluster {view.cluster}: {view.serving} of {view.wanted} replicas serve {what}".rstrip()
     if view.roll is not None:
         line += f"; rolling restart: {len(view.roll.done)} of {view.roll.total} done"
-    return line
+    shares = shares_line(view)
+    return f"{line}; {shares}" if shares else line
+
+
+def shares_line(view: ClusterView) -> str:
+    """Which version gets which part of the calls: `shares: v1 the rest, v2 10 %`; "" where there are no shares."""
+    if all(v.share is None for v in view.versions):
+        return ""
+    told = ", ".join(f"{v.name} {'the rest' if v.share is None else f'{v.share:g} %'}" for v in view.versions)
+    return f"shares: {told}"
 
 
 def plain_table(view: ClusterView) -> str:
@@ -112,7 +121,8 @@ def plain_table(view: ClusterView) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([*lines, *reasons(view)])
+    shares = [line for line in [shares_line(view)] if line]
+    return "\n".join([*lines, *shares, *reasons(view)])
 
 
 def reasons(view: ClusterView) -> list[str]:

@@ -12,7 +12,7 @@ import click
 
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import ReplicaCount, Seconds, clear_failures, for_cluster, service_name
-from lb_client.cli.fleet_view import progress, styled
+from lb_client.cli.fleet_view import progress, shares_line, styled
 from lb_client.cli.layout_values import Name, Percent, Weights, Zones
 from lb_client.phrases import and_more
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backends.view import ClusterView
 
 SHOWN = 4
+NOTHING_TO_DO = ": nothing to do"
 
 
 @click.command(short_help="Start replicas in the background, or scale those that run.")
@@ -116,7 +117,13 @@ def happened(outcome: Outcome, elapsed_s: float) -> str:
     """One line about what became of an order, whichever version it was about."""
     view, name = outcome.view, outcome.version
     line = what_happened(_of_version(view, name), outcome.before, outcome.served, elapsed_s, asked=outcome.asked)
-    return line if name is None else f"version {name}: {line}"
+    if name is None:
+        return line
+    share = view.share_of(name)
+    if share is None or share == outcome.share_before:
+        return f"version {name}: {line}"
+    was = "" if outcome.share_before is None else f" ({outcome.share_before:g} % before)"
+    return f"version {name}: {line.removesuffix(NOTHING_TO_DO)}, and its share is {share:g} %{was}"
 
 
 def _of_version(view: ClusterView, name: str | None) -> ClusterView:
@@ -146,7 +153,7 @@ def what_happened(view: ClusterView, before: int, served: int, elapsed_s: float,
     many = f"{view.wanted} replica{'' if view.wanted == 1 else 's'}"
     verb = "serves" if view.wanted == 1 else "serve"
     if view.settled and before == served == view.wanted == asked:
-        line = f"{many} {verb} already: nothing to do"
+        line = f"{many} {verb} already{NOTHING_TO_DO}"
     elif view.settled:
         line = f"{many} {verb} after {elapsed_s:.2f} s"
         if before:
@@ -176,8 +183,8 @@ def how_to_use(view: ClusterView) -> str:
     if view.service:
         names = and_more(view.services)
         rows.append(("service", f"{names}, by {view.service}" if names else view.service))
-    if any(v.share is not None for v in view.versions):
-        rows.append(("versions", shares_line(view)))
+    if shares := shares_line(view):
+        rows.append(("shares", shares.removeprefix("shares: ")))
     rows += [
         ("replicas", shown or "-"),
         ("call", call + where),
@@ -185,11 +192,6 @@ def how_to_use(view: ClusterView) -> str:
         ("stop", f"lbdemo down{where}"),
     ]
     return "\n".join(f"  {styled(name.ljust(9), dim=True)} {text}" for name, text in rows)
-
-
-def shares_line(view: ClusterView) -> str:
-    """Which version gets which part of the calls: `v1 the rest, v2 10 %`."""
-    return ", ".join(f"{v.name} {'the rest' if v.share is None else f'{v.share:g} %'}" for v in view.versions)
 
 
 def _interrupted(cluster: str) -> str:
