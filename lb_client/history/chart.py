@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LABEL = 10
 _TEXT_AT = 14
 MOST_ROWS = 12
-MOST_EVENTS = 16
+MOST_EVENTS = 20
 LEAST_SLICES = 6
 """A run of fewer slices has no shape to show."""
 

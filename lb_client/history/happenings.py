@@ -138,11 +138,17 @@ def one_axis(client: Iterable[Happening], cluster: Iterable[Happening]) -> tuple
 def grouped(happenings: Sequence[Happening]) -> tuple[Happening, ...]:
     """The same with what the client saw of one replica within a moment as one: `r2 went unhealthy, left`.
 
-    Its going and its coming stay apart, however close.
+    Its going and its coming stay apart, however close. Of a start only its end is told; a stop after a drain is not.
     """
     found: list[Happening] = []
     last: dict[str, tuple[int, bool]] = {}
+    served = {happening.replica: happening.at_s for happening in happenings if happening.kind == "serving"}
+    drained = {happening.replica for happening in happenings if happening.kind == "drained"}
     for happening in happenings:
+        if happening.kind == "starting" and served.get(happening.replica, 0.0) >= happening.at_s:
+            continue
+        if happening.kind == "stopped" and happening.replica in drained:
+            continue
         who, there = happening.replica or happening.address, happening.kind in _THERE
         if happening.source != "client" or not who:
             found.append(happening)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"\s*<!-- test: (?:(?P<run>run(?:, [a-z ]+)*)|file (?P<file>[\w./-]+)) -->\s*")
 _OPTIONS = {"any figures", "in checkout"}
-_BAR = re.compile("[▏▎▍▌▋▊▉█░▒▓]+")
+_BAR = re.compile("[▁▂▃▄▅▆▇▏▎▍▌▋▊▉█░▒▓]+(?: +[▁▂▃▄▅▆▇▏▎▍▌▋▊▉█░▒▓]+)*")
 
 
 class PageError(Exception):

@@ -57,7 +57,7 @@ def test_rows_marks_and_axis_share_their_columns() -> None:
 @pytest.mark.parametrize("slices", [7, 40, 88, 130, 299])
 def test_a_chart_fits_its_width(width: int, slices: int) -> None:
     detail = "killed by SIGKILL; next start in 0.1 s " * 3
-    happenings = tuple(told(100.0 + n / 3, "died", "r2", detail=detail) for n in range(20))
+    happenings = tuple(told(100.0 + n / 3, "died", "r2", detail=detail) for n in range(24))
     found = lines(history(happenings=happenings, slices=slices), width=width)
     assert max(len(line) for line in found) <= width
     assert found[-1].strip() == "… 4 more events"
