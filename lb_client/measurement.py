@@ -162,13 +162,12 @@ class Measurement:
         """Cut off what is in flight; it is not counted."""
         self._driver.abort()
 
-    def report(self, answer: Any = None, told: Told = NOBODY_TOLD, *, ejects: bool = False) -> Report:
+    def report(self, answer: Any = None, told: Told = NOBODY_TOLD) -> Report:
         """The report of the run.
 
         Args:
             answer: The first answer, decoded, where somebody wants to see it.
             told: What the cluster and its replicas say of the run.
-            ejects: Whether the policy takes out who fails, which only the traffic tells.
         """
         if self._run is None or self._warm_up is None:
             raise RuntimeError("nothing was measured: warm_up() and run() go first")
@@ -190,6 +189,5 @@ class Measurement:
                 self.tracker.events,
                 told,
                 seen=self.seen,
-                looks=self.tracker.looks if ejects else None,
             ),
         )

@@ -20,7 +20,7 @@ EARLY_S = 0.5
 GOING = frozenset({"drain-begun", "died", "paused", "not-serving"})
 COMING = frozenset({"serving", "resumed", "well"})
 _GONE = frozenset({"left", "unhealthy", "draining", "disconnected", "ejected"})
-_THERE = frozenset({"joined", "ready", "connected", "let-back"})
+_THERE = frozenset({"joined", "ready", "connected"})
 
 _SAID = {
     "starting": "starts",
@@ -72,7 +72,7 @@ class Happening:
     Attributes:
         at_s: When (`time.monotonic`).
         source: `client` for what this client noticed, `cluster` for what the cluster says.
-        kind: The client's: joined, left, ready, unhealthy, draining, connected, disconnected, ejected, let-back, nack.
+        kind: The client's: joined, left, ready, unhealthy, draining, ejected, connected, disconnected, nack.
             The cluster's: as cluster.proto has them.
         replica: Its name; "" for none.
         address: Its address; "" for none.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lb_client.history.ejections import ejections
 from lb_client.history.happenings import Happening, grouped, noticed, one_axis
 from lb_client.history.impact import fallen_with, sent_to, with_impact
 from lb_client.ledger.journals import Journals
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from lb_client.driver import Run
     from lb_client.history.recording import RunRecording, Told
     from lb_client.history.traffic import Traffic
-    from lb_client.membership import Event, Membership
+    from lb_client.membership import Event
 
 LEAD_S = 0.25
 """Events of the cluster so shortly before the first call belong to the run: their effect may."""
@@ -54,7 +53,6 @@ def history_of(
     told: Told,
     *,
     seen: Sequence[Happening] = (),
-    looks: Sequence[Membership] | None = None,
 ) -> History:
     """Put it together.
 
@@ -64,12 +62,11 @@ def history_of(
         events: What became of the members, as the client saw it.
         told: What the cluster says.
         seen: What else the client saw; what the cluster said to it meanwhile is in `told` too.
-        looks: Who should have got calls, where the policy may eject; else None.
     """
     end_s = run.begin_s + run.elapsed_s
     traffic = recording.traffic.traffic(end_s)
     own = [happening for happening in seen if happening.source == "client"]
-    mine = [*(noticed(event) for event in events), *own, *(ejections(traffic, looks) if looks else ())]
+    mine = [*(noticed(event) for event in events), *own]
     theirs = [event for event in told.events if run.begin_s - LEAD_S <= event.at_s <= end_s]
     happenings = one_axis(mine, theirs)
     ledger = None
