@@ -76,7 +76,9 @@ def history_of(
         deaths = [(event.at_s, event.replica) for event in theirs if event.kind == "died"]
         _date_deaths(journals, deaths)
         ledger, trail, fates = reconcile(recording.labels.run, book, sent, journals, deaths=deaths)
-        happenings = with_impact(happenings, sent_to(book, trail, fates, sent), fallen_with(book, journals, fates))
+        happenings = with_impact(
+            happenings, sent_to(book, trail, fates, sent), fallen_with(book, journals, trail, fates, deaths)
+        )
     return History(run.begin_s, run.elapsed_s, traffic, happenings, ledger)
 
 

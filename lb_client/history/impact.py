@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lb_client.history.happenings import Happening, Impact, turn_s
 from lb_client.ledger.journals import OPEN
-from lb_client.ledger.reconcile import NEAR_S
+from lb_client.ledger.reconcile import NEAR_S, died_meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +43,18 @@ def sent_to(book: CallBook, trail: Trail, fates: Mapping[int, Fate], sent: int) 
     return found
 
 
-def fallen_with(book: CallBook, journals: Journals, fates: Mapping[int, Fate]) -> dict[str, list[Fallen]]:
-    """By replica, the calls that were there, or on their way there, when a process of it died."""
+def fallen_with(
+    book: CallBook, journals: Journals, trail: Trail, fates: Mapping[int, Fate], deaths: Sequence[tuple[float, str]]
+) -> dict[str, list[Fallen]]:
+    """By replica, the calls that were there, or on their way there, when a process of it died.
+
+    Args:
+        book: How the client saw its calls end.
+        journals: What the replicas wrote down.
+        trail: The same by call.
+        fates: Of each call that was not answered well.
+        deaths: (moment, replica) of each that died.
+    """
     found: dict[str, dict[int, Fallen]] = {}
     for process in journals.processes:
         if process.ended_s is None and process.alive is not False:
@@ -55,6 +65,12 @@ def fallen_with(book: CallBook, journals: Journals, fates: Mapping[int, Fate]) -
     for call, fate in fates.items():
         if fate.kind in ("on-its-way", "in-flight", "answer-lost"):
             found.setdefault(fate.replica, {})[call] = _fallen(book, call, failed=True)
+    for call in book.ended() if deaths else ():
+        # Answered by an attempt before which more were made than arrived: those were in the sockets of who died.
+        if call not in fates and book.attempts(call) >= trail.arrived[call]:
+            died = died_meanwhile(book, call, deaths)
+            if len(died) == 1:
+                found.setdefault(died[0], {})[call] = _fallen(book, call, failed=False)
     return {replica: sorted(calls.values()) for replica, calls in found.items()}
 
 

@@ -189,7 +189,7 @@ def reconcile(
             failed += 1
         else:
             cut_off += 1
-        ending, near = (status, details), _near(book, call, deaths)
+        ending, near = (status, details), died_meanwhile(book, call, deaths)
         fate = _fate(call, book.end_s(call), ending, replica, trail, complete=complete, deaths=near)
         fates[call] = fate
         executed += well > 0
@@ -252,7 +252,7 @@ def _died_under(process: ProcessJournal, end_s: float) -> bool:
     return not end_s or process.ended_s <= end_s + NEAR_S
 
 
-def _near(book: CallBook, call: int, deaths: Sequence[tuple[float, str]]) -> list[str]:
+def died_meanwhile(book: CallBook, call: int, deaths: Sequence[tuple[float, str]]) -> list[str]:
     """Who died while the call was under way, or so shortly before its end that nobody had heard of it."""
     if not deaths or not (end_s := book.end_s(call)):
         return []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lb_client.history.impact import fallen_with
 from lb_client.ledger import words
 from lb_client.ledger.book import OTHER, CallBook
 from lb_client.ledger.journals import ANSWERED, CANCELLED, ERROR, OPEN, Journals, ProcessJournal
@@ -128,6 +129,21 @@ def test_a_retry_is_known_from_the_answer_even_where_its_first_attempt_reached_n
     book = CallBook()
     book.add(CallRecord(100.0, 0.1, "OK", "", "r1", "a:1", 1, 1))
     assert ledger_of(book, 1, process("r1", (1, 1, ANSWERED))).retried == 1
+
+
+def test_what_was_retried_when_a_replica_died_fell_with_it() -> None:
+    """Call 1 was at work on r1, call 2 in its socket, both were answered by r2; call 3 has nothing to do with it."""
+    book = CallBook()
+    for number, earlier in ((1, 1), (2, 1), (3, 0)):
+        book.add(CallRecord(100.0, 0.1, "OK", "", "r2", "a:2", earlier, number))
+    journals = Journals((
+        process("r1", (1, 0, OPEN), **DEAD), process("r2", (1, 1, ANSWERED), (2, 1, ANSWERED), (3, 0, ANSWERED)),
+    ))  # fmt: skip
+    deaths = [(100.05, "r1")]
+    _, trail, fates = reconcile(RUN, book, 3, journals, deaths=deaths)
+    fallen = fallen_with(book, journals, trail, fates, deaths)
+    assert {replica: len(calls) for replica, calls in fallen.items()} == {"r1": 2}
+    assert not any(failed for _, _, failed in fallen["r1"])
 
 
 def test_the_last_attempt_is_the_one_that_came_last() -> None:
