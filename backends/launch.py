@@ -103,8 +103,8 @@ def _supervise(told: dict[str, object], lock: int, leash: socket.socket) -> int:
     from backends.nursery import preload  # noqa: PLC0415 -- the command need not wait for what follows
 
     preload()
+    from backends.plan import ClusterPlan  # noqa: PLC0415 -- the same
     from backends.supervise import supervise  # noqa: PLC0415 -- the same
-    from backends.supervisor import ClusterPlan  # noqa: PLC0415 -- the same
 
     set_title(f"supervisor {folder.cluster}")
     service = told["service"]

@@ -13,10 +13,12 @@ from backends import file_limit
 from backends.fleet import Phase
 from backends.leash import SupervisorLeash
 from backends.nursery import fork_nursery
-from backends.supervisor import ClusterPlan, FleetSupervisor
+from backends.supervisor import FleetSupervisor
 
 if TYPE_CHECKING:
     import socket
+
+    from backends.plan import ClusterPlan
 
 log = logging.getLogger("lbdemo.supervisor")
 

@@ -1,4 +1,4 @@
-"""The process that owns one cluster: it keeps the fleet as wanted until told to stop. How, fleet.py decides; this acts.
+"""The process that owns one cluster: it keeps the fleet as wanted until told to stop; decision.py says how, this acts.
 
 Forking is the nursery's, answering is cluster_service.py's. The first replicas are asked for before anything else is
 imported: they import gRPC at the same time as the supervisor does.
@@ -14,72 +14,27 @@ import os
 import signal
 import socket
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends import file_limit, versions
 from backends import fleet as fleets
 from backends.decision import Drain, Start, decide
 from backends.events import EventHistory
-from backends.fleet import Fleet, Member
+from backends.fleet import Fleet
 from backends.json_lines import Event, JsonLines
-from backends.layout import Layout
-from backends.spec import ReplicaSpec
 from backends.traffic_split import TrafficSplit
 from backends.transitions import News, ending, signal_name, transitions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from backends.nursery import NurseryPipes
-    from backends.state import StateFolder
+    from backends.plan import ClusterPlan
 
 log = logging.getLogger("lbdemo.supervisor")
 
 EXIT_NURSERY_LOST = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterPlan:
-    """What a cluster is started with.
-
-    Attributes:
-        folder: Its private folder, prepared and locked by who starts it.
-        replicas: How many replicas there should be at first.
-        service: `package.module:function` of the user's own service; None for the Greeter.
-        layout: Which zones, weights and version the replicas have.
-    """
-
-    folder: StateFolder
-    replicas: int
-    service: str | None = None
-    layout: Layout = field(default_factory=Layout)
-
-    @property
-    def registry(self) -> Path:
-        """The folder of the replicas' records."""
-        return self.folder.registry(self.service)
-
-    @property
-    def target(self) -> str:
-        """The resolver target under which the replicas are found."""
-        return self.folder.target(self.service)
-
-    def spec(self, id: str) -> ReplicaSpec:
-        """What the replica of that name is told."""
-        return self.spec_of(Member(number=int(id[1:]), version=self.layout.version), self.service)
-
-    def spec_of(self, member: Member, service: str | None) -> ReplicaSpec:
-        """What a replica of any version is told, which serves `service`."""
-        return ReplicaSpec(
-            id=member.id,
-            registry=str(self.registry),
-            heir_file=str(self.folder.lock),
-            service=service,
-            journals=str(self.folder.journals),
-            metadata=self.layout.metadata(member.number, member.version),
-        )
 
 
 class FleetSupervisor:

@@ -10,11 +10,12 @@ import grpc
 import grpc.aio
 import pytest
 
+from backends.plan import ClusterPlan
 from backends.probe import ReplicaProbe
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
 from backends.state import StateFolder
-from backends.supervisor import ClusterPlan, FleetSupervisor
+from backends.supervisor import FleetSupervisor
 from protos import cluster_pb2
 from tests.support.eventually import aeventually
 from tests.support.scripted_nursery import ScriptedNursery, running

@@ -17,8 +17,9 @@ import grpc.aio
 
 from backends.cluster_service import serving_cluster
 from backends.nursery import NurseryPipes
+from backends.plan import ClusterPlan
 from backends.state import StateFolder
-from backends.supervisor import ClusterPlan, FleetSupervisor
+from backends.supervisor import FleetSupervisor
 from protos import cluster_pb2_grpc
 from tests.support.services import BUILT_IN
 

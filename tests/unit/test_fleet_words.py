@@ -14,7 +14,7 @@ import pytest
 from backends import leash, nursery
 from backends.fleet import Fleet, Member, Phase
 from backends.spec import ReplicaSpec
-from backends.starting import cannot_start_line, not_serving_line
+from backends.starting import cannot_start_line, not_serving_line, paused_line
 from backends.transitions import signal_name, transitions
 from backends.view import ClusterView, ReplicaView
 from lb_client.cli import fleet_options, fleet_view, up
@@ -87,6 +87,43 @@ def test_status_json_keeps_its_contract() -> None:
     assert isinstance(data["replicas"], list)
     assert data["replicas"][0].keys() >= STATUS_KEYS
     json.dumps(data)
+
+
+def test_status_tells_what_was_done_on_purpose() -> None:
+    fault = cluster_pb2.Fault(latency_ms=50, error="UNAVAILABLE", rate=0.3)
+    replicas = [
+        cluster_pb2.ReplicaStatus(id="r1", phase="RUNNING", health="UNREACHABLE", paused=True),
+        cluster_pb2.ReplicaStatus(id="r2", phase="RUNNING", health="UNKNOWN", told_health="UNKNOWN", fault=fault),
+        cluster_pb2.ReplicaStatus(id="r3", phase="RUNNING", health="SERVING", spare=True),
+        cluster_pb2.ReplicaStatus(id="r4", phase="RUNNING", health="SERVING"),
+    ]
+    roll = cluster_pb2.Roll(done=["r1"], now="r2", todo=["r4"])
+    view = ClusterView.of(cluster_pb2.ClusterStatus(cluster="c", wanted=3, replicas=replicas, roll=roll))
+    notes = ["paused", "told UNKNOWN; fault: 50 ms late, UNAVAILABLE, 30% of calls", "spare", ""]
+    assert [r.note for r in view.replicas] == notes
+    table = fleet_view.plain_table(view).splitlines()
+    assert table[0].endswith("RESTARTS  NOTE")
+    assert [line.endswith(note) for line, note in zip(table[1:], notes, strict=True)] == [True] * 4
+    assert fleet_view.heading(view) == "cluster c: 3 of 3 replicas serve; rolling restart: 1 of 3 done"
+    assert "NOTE" in fleet_view.shown(view, 200)
+    assert "NOTE" not in fleet_view.shown(view, 60)
+    assert fleet_view.notes(view)[0] == "r1: paused"
+    data = json.loads(json.dumps(view.as_dict()))
+    assert data["roll"] == {"done": ["r1"], "now": "r2", "todo": ["r4"]}
+    assert (data["replicas"][0]["paused"], data["replicas"][0]["fault"]) == (True, None)
+    assert data["replicas"][1]["told_health"] == "UNKNOWN"
+    assert data["replicas"][1]["fault"] == {
+        "latency_ms": 50, "jitter_ms": 0, "error": "UNAVAILABLE", "rate": 0.3, "for_ms": 0,
+    }  # fmt: skip
+    assert "NOTE" not in fleet_view.plain_table(_view(Phase.RUNNING))
+
+
+def test_scale_and_up_tell_of_the_frozen() -> None:
+    view = _view(Phase.RUNNING, Phase.RUNNING, Phase.RUNNING)
+    frozen = [replace(r, paused=True, health="UNREACHABLE") for r in view.replicas[:2]]
+    view = replace(view, replicas=(*frozen, view.replicas[2]))
+    assert view.settled_but_paused
+    assert paused_line(view) == ("1 of 3 replicas serve, r1, r2 are paused: 'lbdemo resume r1 r2' lets them go on")
 
 
 def test_view_is_settled_only_when_exactly_the_wanted_serve() -> None:
