@@ -52,6 +52,17 @@ def judge_weighted(stretches: Sequence[Stretch], *, unjudged: int) -> tuple[bool
     return drawn.judge(stretches, unjudged=unjudged)
 
 
+def judge_attempts(facts: Facts) -> tuple[bool | None, str]:
+    """Where calls were tried again, turns show in what was sent, and not in who answered."""
+    again = f"{counted(facts.retried, 'call')} {'was' if facts.retried == 1 else 'were'} tried again"
+    sent = facts.attempts.values()
+    if not sent or facts.events or max(sent) - min(sent) > 1:
+        return None, f"The turns cannot be judged: {again}, on other endpoints."
+    told = "/".join(f"{number:,}" for number in sorted(sent, reverse=True))
+    spelled = told if len(sent) <= 6 else f"{min(sent):,} or {max(sent):,} each"
+    return True, f"Even: {counted(sum(sent), 'attempt')} over {counted(len(sent), 'endpoint')}, {spelled}; {again}."
+
+
 def told_loads(loads: Mapping[str, Load]) -> str:
     """What endpoints reported last: `r1 0.1 at 1,000/s`."""
     names = sorted(loads, key=lambda name: natural_key(name, ""))

@@ -236,6 +236,7 @@ def build_report(
         front=rows.front,
         failures=failures,
         hash_key=question.hash_key,
+        attempts={row.label: traffic[row.address].started for row in rows.known if row.address in traffic},
         loads={row.label: loads[row.address] for row in rows.known if row.address in loads} if loads else {},
     )
     return Report(

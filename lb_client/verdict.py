@@ -96,6 +96,7 @@ class Facts:
         failures: The most frequent failures: (status, details, count).
         hash_key: Under ring_hash, the value that every call was hashed by; "" for none.
         loads: What endpoints reported last, by name.
+        attempts: What was sent to each endpoint, by name, calls that were tried again included; empty where not known.
     """
 
     policy: str
@@ -117,6 +118,7 @@ class Facts:
     failures: tuple[tuple[str, str, int], ...] = ()
     hash_key: str = ""
     loads: Mapping[str, Load] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def calls(self) -> int:
@@ -163,6 +165,8 @@ def judge(facts: Facts) -> Verdict:
         as_expected, sentence = drawn.judge(_stretches(facts), unjudged=facts.unjudged)
     else:
         as_expected, sentence = _judge_round_robin(facts)
+        if as_expected is False and facts.retried:
+            as_expected, sentence = by_policy.judge_attempts(facts)
     return Verdict(even, as_expected, _promise(facts), sentence, _reasons(facts))
 
 

@@ -258,3 +258,17 @@ def test_weights_that_nobody_tells_are_not_judged() -> None:
         "The spread cannot be judged: no answer told a load that we can read.",
     )
     assert found.expected == "by the weights that endpoints report: requests a second by utilization"
+
+
+def test_of_calls_that_were_tried_again_the_attempts_are_judged() -> None:
+    sent = {"r1": 150, "r2": 149, "r3": 150}
+    found = verdict(147, 6, 147, retried=149, attempts=sent)
+    assert found.as_expected is True
+    assert found.sentence == "Even: 449 attempts over 3 endpoints, 150/150/149; 149 calls were tried again."
+    assert verdict(147, 6, 147, retried=1, attempts={**sent, "r2": 90}).as_expected is None
+    unknown = verdict(147, 6, 147, retried=1, events=(event("left", 2),), attempts=sent)
+    assert (unknown.as_expected, unknown.sentence) == (
+        None,
+        "The turns cannot be judged: 1 call was tried again, on other endpoints.",
+    )
+    assert verdict(100, 100, 100, retried=3, attempts=sent).sentence.startswith("Even: 300 calls")
