@@ -26,7 +26,7 @@ p{margin:.3rem 0}
 .legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.4rem;vertical-align:-.08rem}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{fill:var(--dim);font-size:12px}
-svg .name{fill:var(--ink);font-weight:600}
+svg .name{fill:var(--ink);font-weight:600;paint-order:stroke;stroke:var(--paper);stroke-width:5px}
 svg .end{text-anchor:end}svg .mid{text-anchor:middle}svg .mid.end{text-anchor:end}
 svg .grid{stroke:var(--line);fill:none}
 svg .tip{fill:transparent}svg .tip:hover{fill:var(--ink);fill-opacity:.07}

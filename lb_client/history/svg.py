@@ -27,7 +27,7 @@ MOST_SERIES = 8
 
 _TICKS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _HEIGHTS = {"calls": 220, "failed": 70, "latency": 130}
-_TOP, _GAP, _FOOT = 44, 34, 24
+_TOP, _GAP, _FOOT = 62, 34, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +88,22 @@ class Charts:
         parts: list[str] = []
         busiest = max((sum(column) for column in zip(*(row for _, row in self._series), strict=True)), default=0)
         calls = _Panel(top, _HEIGHTS["calls"], round_up(busiest / width_s))
-        parts += [*self._frame(calls, "calls per second", "{:,.0f}"), *self._stack(calls)]
+        parts += [*self._frame(calls, "{:,.0f}"), *self._stack(calls)]
         top += _HEIGHTS["calls"] + _GAP
-        panels = [calls]
+        panels = [(calls, "calls per second")]
         if any(failures):
             failed = _Panel(top, _HEIGHTS["failed"], round_up(max(failures)))
-            parts += [*self._frame(failed, "failed calls", "{:,.0f}", parts=1), *self._bars(failed, failures)]
+            parts += [*self._frame(failed, "{:,.0f}", parts=1), *self._bars(failed, failures)]
             top += _HEIGHTS["failed"] + _GAP
-            panels.append(failed)
+            panels.append((failed, "failed calls"))
         slowest = max((value for value in self._p99 if value is not None), default=0.0) * 1000
         if slowest:
             latency = _Panel(top, _HEIGHTS["latency"], round_up(slowest))
-            parts += [*self._frame(latency, "latency in ms, p50 and p99", "{:g}"), *self._band(latency)]
+            parts += [*self._frame(latency, "{:g}"), *self._band(latency)]
             top += _HEIGHTS["latency"] + _GAP
-            panels.append(latency)
-        bottom = panels[-1].top + panels[-1].height
-        parts += [*self._axis(bottom), *self._events(bottom), *self._tips(bottom, failures)]
+            panels.append((latency, "latency in ms, p50 and p99"))
+        bottom = panels[-1][0].top + panels[-1][0].height
+        parts += [*self._axis(bottom), *self._events(bottom), *_names(panels), *self._tips(bottom, failures)]
         size = f'viewBox="0 0 {WIDTH} {bottom + _FOOT:.0f}"'
         title = "calls per second by backend, failures and latency over the time of the run"
         return f'<svg {size} role="img" aria-label="{title}">{"".join(parts)}</svg>'
@@ -114,8 +114,7 @@ class Charts:
     def _edge(self, index: int) -> float:
         return self._x(index * self._traffic.width_s)
 
-    def _frame(self, panel: _Panel, title: str, form: str, *, parts: int = 2) -> Iterator[str]:
-        yield f'<text class="name" x="{LEFT}" y="{panel.top - 8:.0f}">{escape(title)}</text>'
+    def _frame(self, panel: _Panel, form: str, *, parts: int = 2) -> Iterator[str]:
         for part in range(parts + 1):
             value = panel.most * part / parts
             y = panel.y(value)
@@ -190,6 +189,13 @@ class Charts:
             tip = escape("\n".join(lines))
             size = f'width="{self._edge(index + 1) - x:.1f}" height="{bottom - _TOP:.0f}"'
             yield f'<rect class="tip" x="{x:.1f}" y="{_TOP}" {size}><title>{tip}</title></rect>'
+
+
+def _names(panels: Sequence[tuple[_Panel, str]]) -> Iterator[str]:
+    """What each panel shows; the first above the letters of the events, the others over their lines."""
+    for number, (panel, title) in enumerate(panels):
+        y = panel.top - 8 if number else 14
+        yield f'<text class="name" x="{LEFT}" y="{y:.0f}">{escape(title)}</text>'
 
 
 def _runs(indexes: Sequence[int]) -> list[list[int]]:

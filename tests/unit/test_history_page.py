@@ -115,7 +115,7 @@ def test_the_stack_is_as_high_as_all_calls_and_events_stand_at_their_time() -> N
     ]
     ticks = [text.text for text in root.iter("text") if text.get("class") == "tick end"]
     assert ticks[:3] == ["0", "50", "100"]
-    assert min(numbers) == pytest.approx(44.0)  # 100 a second reach the top line
+    assert min(numbers) == pytest.approx(62.0)  # 100 a second reach the top line
     letters = [text for text in root.iter("text") if text.text in ("a", "b")]
     first, second = (float(text.get("x") or 0) for text in letters)
     assert first == pytest.approx(58 + (WIDTH - 70) * 0.7 / 2.1, abs=1)
