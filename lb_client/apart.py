@@ -33,6 +33,14 @@ def reasons(
         yield f"the proxy does not look at x-version: calls for {version} spread like all others"
     elif version and any(member.version == version for look in looks for member in look.members):
         yield f"every call asked for version {version}: it goes to no other"
+    if not zone and not version and not proxied and looks:
+        idle = sorted({m.label for m in looks[-1].members if m.state is MemberState.STANDBY})
+        if idle:
+            yield f"{and_more(idle)} {_stand(len(idle))} by: the shares leave nothing to their version"
+    yield from _changed_shares(looks)
+
+
+def _changed_shares(looks: Sequence[Membership]) -> Iterator[str]:
     told: list[str] = []
     for look in looks:
         parts: dict[str, float] = {}

@@ -123,7 +123,7 @@ def happened(outcome: Outcome, elapsed_s: float) -> str:
     if share is None or share == outcome.share_before:
         return f"version {name}: {line}"
     was = "" if outcome.share_before is None else f" ({outcome.share_before:g} % before)"
-    return f"version {name}: {line.removesuffix(NOTHING_TO_DO)}, and its share is {share:g} %{was}"
+    return f"version {name}: {line.replace(NOTHING_TO_DO, '')}, and its share is {share:g} %{was}"
 
 
 def _of_version(view: ClusterView, name: str | None) -> ClusterView:
