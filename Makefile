@@ -79,6 +79,10 @@ soak: .venv/dev.stamp ## Ten minutes of random faults while calls run (SOAK="--m
 peers: .venv/dev.stamp ## Bring the programs of others that tests talk to (Node's gRPC).
 	@$(PY) -m tests.support.peers
 
+.PHONY: scenarios
+scenarios: .venv/run.stamp ## Play every scenario that comes with lbdemo, gRPC's interop tests among them (minutes).
+	@$(PY) -m lb_client.cli run --all
+
 .PHONY: compose-check
 compose-check: .venv/run.stamp ## Run compose.yaml for real with podman (root on Debian; slow).
 	@tools/compose-check.sh

@@ -67,7 +67,7 @@ class StageLink:
         if whom.replicas or not whom.group or whom.group == "rolling":
             return whom.replicas
         replicas = (await self.status()).replicas
-        serving = [r.id for r in replicas if r.phase == cluster_pb2.RUNNING and not r.paused]
+        serving = [r.id for r in replicas if _runs(r) and not r.paused]
         match whom.group:
             case "any":
                 if not serving:
@@ -104,7 +104,11 @@ class StageLink:
                 await self._until(
                     lambda status: all(r.phase == cluster_pb2.STOPPED for r in status.replicas if r.id in whom)
                 )
-            case "kill" | "pause" | "resume":
+            case "kill":
+                # It is answered once the process is dead; what is killed is started again.
+                await self._each(self._stub.Kill, whom)
+                await self._until(lambda status: all(_runs(r) for r in status.replicas if r.id in whom))
+            case "pause" | "resume":
                 await self._each(getattr(self._stub, step.action.title()), whom)
             case _:
                 await self._tell(step, whom)
@@ -163,6 +167,10 @@ class StageLink:
             await asyncio.wait_for(_named(watch()), SETTLE_S)
         except TimeoutError:
             raise StepError(f"not done after {SETTLE_S:g} s") from None
+
+
+def _runs(replica: cluster_pb2.ReplicaStatus) -> bool:
+    return replica.phase == cluster_pb2.RUNNING
 
 
 async def _named(answer: Awaitable[Any]) -> Any:

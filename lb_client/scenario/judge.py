@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lb_client.scenario.call_log import Call
     from lb_client.scenario.model import Expectation, Moment
-    from lb_client.scenario.played import Played
+    from lb_client.scenario.played import Done, Played
 
 NEWS_S = 0.1
 """How long after a process was ended calls may still be sent to it: the news is on its way to the client."""
@@ -199,12 +199,14 @@ def _converged(played: Played, expectation: Expectation, window: _Window) -> tup
     if not names:
         return False, "nobody could take calls at the end"
     right: Collection[str] = frozenset(names)
+    # Who went and came back counts from then on: what it got before it went tells nothing.
+    since = {name: played.ready_since(name, window.end_s) for name in names}
     first: dict[str, float] = {}
     wrong_s = window.begin_s
     for call in window.calls:
         if call.status != "OK" or call.replica not in right:
             wrong_s = max(wrong_s, call.start_s)
-        elif call.start_s < first.get(call.replica, window.end_s):
+        elif since[call.replica] <= call.start_s < first.get(call.replica, window.end_s):
             first[call.replica] = call.start_s
     silent = [name for name in names if name not in first]
     if silent:
@@ -219,13 +221,19 @@ def _only_in_flight(played: Played, expectation: Expectation, window: _Window) -
     """Every call that failed was under way when something was done that ends calls."""
     among = _among(played, expectation)
     failed = [c for c in window.calls if c.status != "OK" and (among is None or c.replica in among)]
-    spans = [(d.begin_s, d.end_s + NEWS_S) for d in played.done if d.step.action in _ENDS_CALLS]
+    spans = [(d.begin_s, _blow_s(played, d) + NEWS_S) for d in played.done if d.step.action in _ENDS_CALLS]
     others = [c for c in failed if not any(c.start_s <= end_s and c.end_s >= begin_s for begin_s, end_s in spans)]
     told = f"{len(failed):,} failed"
     if not others:
         return True, f"{told}, each of them in flight"
     at_s = others[0].start_s - played.begin_s
     return False, f"{told}, {len(others):,} of them not in flight{figures.statuses(others)}, the first at {at_s:.2f} s"
+
+
+def _blow_s(played: Played, done: Done) -> float:
+    """Until when a step ended calls: a kill is done when the victim serves again, and over with its death."""
+    died = [h.at_s for h in played.happened if h.kind == "died" and h.subject in done.whom and h.at_s >= done.begin_s]
+    return min(died[len(done.whom) - 1 :], default=done.end_s) if done.step.action == "kill" else done.end_s
 
 
 def _order(played: Played, expectation: Expectation, window: _Window) -> tuple[bool, str]:

@@ -126,6 +126,17 @@ class Played:
         """Who could take calls then."""
         return next((look.ready for look in reversed(self.looks) if look.at_s <= at_s), frozenset())
 
+    def ready_since(self, name: str, at_s: float) -> float:
+        """Since when this one can take calls that can take some then; -inf for from the beginning."""
+        since_s, was = -math.inf, False
+        for look in self.looks:
+            if look.at_s > at_s:
+                break
+            if name in look.ready and not was:
+                since_s = look.at_s if look is not self.looks[0] else -math.inf
+            was = name in look.ready
+        return since_s
+
     def next_change(self, after_s: float) -> float:
         """When something is done next; inf for never."""
         return min((done.begin_s for done in self.done if done.begin_s > after_s), default=math.inf)

@@ -24,7 +24,7 @@ cluster: {replicas: 3}
 calls: {until: 1s after restart rolling done, concurrency: 4, retry: 3}
 steps:
   - {at: 300ms, kill: r2}
-  - {at: 2s after kill r2, restart: rolling}
+  - {at: 200ms after kill r2 done, restart: rolling}
 expect:
   - failed: 0
   - unaccounted: 0

@@ -144,6 +144,13 @@ def test_only_calls_under_way_at_a_kill_may_fail_in_flight() -> None:
     )
 
 
+def test_kill_is_over_with_the_death_of_its_victim() -> None:
+    late = [*EVEN, call(2.45, "", "UNAVAILABLE")]
+    died = [Happened(BEGIN_S + 2.01, "r2", "died")]
+    assert _judge(late, "failed: only in flight", happened=died)[0] is False
+    assert _judge([*EVEN, call(2.1, "", "UNAVAILABLE")], "failed: only in flight", happened=died)[0] is True
+
+
 def test_convergence_is_when_the_last_wrong_call_went_and_everybody_was_called() -> None:
     looks = [look(0, "r1 r2"), look(2.1, "r1 r3")]
     late = [*in_turn("r1 r2", 230), *in_turn("r1 r3", 100, begin_s=2.4)]
@@ -153,6 +160,12 @@ def test_convergence_is_when_the_last_wrong_call_went_and_everybody_was_called()
     assert _judge(astray, "converged: within 1s, from: kill r2", looks=looks) == (True, "900 ms")
     failed = [*late, call(3.5, "r3", "UNAVAILABLE")]
     assert _judge(failed, "converged: within 1s, from: kill r2", looks=looks) == (False, "1.5 s")
+
+
+def test_who_went_and_came_back_is_waited_for() -> None:
+    looks = [look(0, "r1 r2 r3"), look(2.1, "r1 r3"), look(2.9, "r1 r2 r3")]
+    calls = [*in_turn("r1 r2 r3", 210), *in_turn("r1 r3", 80, begin_s=2.1), *in_turn("r1 r2 r3", 90, begin_s=3.0)]
+    assert _judge(calls, "converged: within 2s, from: kill r2", looks=looks) == (True, "1.01 s, r2 last")
 
 
 def test_events_come_in_order() -> None:
