@@ -97,8 +97,9 @@ class Fault:
         parts = []
         if self.latency_ms or self.jitter_ms:
             most = self.latency_ms + self.jitter_ms
-            span = f"{self.latency_ms:g}" if not self.jitter_ms else f"{self.latency_ms:g}-{most:g}"
-            parts.append(f"{span} ms late")
+            unit, per = ("s", 1000) if self.latency_ms >= 1000 else ("ms", 1)
+            span = f"{self.latency_ms / per:g}-" if self.jitter_ms else ""
+            parts.append(f"{span}{most / per:g} {unit} late")
         if self.error:
             parts.append(self.error)
         if self.rate < 1:

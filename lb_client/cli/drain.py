@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backends.cluster_errors import NotServingInTimeError, RefusedError
 from lb_client.cli.common import Failure, cluster_option
 from lb_client.cli.fleet_options import Seconds, for_cluster
 from lb_client.cli.replica_acts import json_option, on_each, replica_arguments, run, tell
@@ -31,7 +32,8 @@ def command(*, replicas: tuple[str, ...], wait: bool, timeout_s: float, as_json:
     again = f"'lbdemo restart {{}}{for_cluster(cluster)}' starts it again"
 
     async def act(client: ClusterClient, replica: ReplicaView) -> str | None:
-        from backends.fleet import Phase  # noqa: PLC0415 -- with the client
+        from backends.cluster_client import replica_of  # noqa: PLC0415 -- gRPC: help needs none
+        from backends.fleet import Phase  # noqa: PLC0415 -- with it
 
         if replica.phase is Phase.STOPPED:
             return None
@@ -40,9 +42,13 @@ def command(*, replicas: tuple[str, ...], wait: bool, timeout_s: float, as_json:
         if not wait:
             return "drains, and is stopped then"
         try:
-            await client.until_stopped([replica.id], timeout_s=timeout_s)
+            view = await client.until_stopped([replica.id], timeout_s=timeout_s)
         except TimeoutError:
-            raise _late(replica.id, timeout_s) from None
+            raise NotServingInTimeError(
+                f"{replica.id} still drains after {timeout_s:g} s; it goes on by itself"
+            ) from None
+        if (now := replica_of(view, replica.id)) and now.reason:
+            raise RefusedError(f"{replica.id} is stopped, and lost its calls: {now.reason}")
         calls_on = " (it was paused, and went on for that)" if replica.paused else ""
         took = f" in {time.monotonic() - began:.1f} s" if replica.pid else ""
         return f"is stopped, drained{took}{calls_on}: {again.format(replica.id)}"
@@ -53,9 +59,3 @@ def command(*, replicas: tuple[str, ...], wait: bool, timeout_s: float, as_json:
         line = f"interrupted; the draining goes on: see 'lbdemo status{for_cluster(cluster)}'"
         raise Failure(line, exit_code=130) from None
     tell(acted, replicas, action="drain", as_json=as_json)
-
-
-def _late(name: str, timeout_s: float) -> Exception:
-    from backends.cluster_errors import NotServingInTimeError  # noqa: PLC0415 -- with the client
-
-    return NotServingInTimeError(f"{name} still drains after {timeout_s:g} s; it goes on by itself")

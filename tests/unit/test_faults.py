@@ -61,6 +61,7 @@ def test_impossible_fault_is_refused(fault: cluster_pb2.Fault, line: str) -> Non
         (Fault(latency_ms=50), "50 ms late"),
         (Fault(latency_ms=50, jitter_ms=20, error="UNAVAILABLE", rate=0.3), "50-70 ms late, UNAVAILABLE, 30% of calls"),
         (Fault(jitter_ms=20), "0-20 ms late"),
+        (Fault(latency_ms=4000, jitter_ms=500), "4-4.5 s late"),
         (Fault(error="ABORTED", rate=0.005), "ABORTED, 0.5% of calls"),
     ],
 )
