@@ -52,6 +52,11 @@ INTERRUPTED = 130
 )
 @click.option("--rate", type=Rate(), help="Calls per second, sent on schedule however slow the answers are.")
 @click.option("--deadline", type=Deadline(), default="5s", show_default=True, help="Each call's deadline.")
+@click.option(
+    "--attempt-deadline",
+    type=Deadline(),
+    help="Give an attempt that takes so long up and call again, within the call's deadline  [default: none]",
+)
 @policy_options
 @click.option("--zone", type=Name("zone"), help="Endpoints of this zone first, others when it has none that is well.")
 @click.option(
@@ -114,6 +119,7 @@ def _plan(
     concurrency: int | None,
     rate: float | None,
     deadline: float,
+    attempt_deadline: float | None,
     policy: str,
     hash_header: str | None,
     retry: tuple[int, tuple[str, ...]] | None,
@@ -176,13 +182,21 @@ def _plan(
         count = DEFAULT_COUNT
     if concurrency is None:
         concurrency = DEFAULT_BOUND if rate is not None else 1
-    load = Load(count=count, duration_s=duration, concurrency=concurrency, rate=rate, deadline_s=deadline)
+    load = Load(
+        count=count,
+        duration_s=duration,
+        concurrency=concurrency,
+        rate=rate,
+        deadline_s=deadline,
+        attempt_s=attempt_deadline,
+    )
     requested = {
         "count": count,
         "duration_s": duration,
         "concurrency": concurrency,
         "rate": rate,
         "deadline_s": deadline,
+        "attempt_deadline_s": attempt_deadline,
         "policy": policy,
         **as_requested(chosen),
         "zone": zone,
