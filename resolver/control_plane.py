@@ -10,7 +10,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import re
 import threading
 import traceback
 import weakref
@@ -25,9 +24,8 @@ from resolver.errors import ControlPlaneError, SharedPolicyError
 from resolver.keeping import BudgetKeepers
 from resolver.loop import ControlPlaneLoop
 from resolver.private_folder import PrivateFolder
-from resolver.services import Services, unique
+from resolver.services import Services, readable_key, unique
 from resolver.sources import Sources
-from resolver.target import Target, quote_path
 from resolver.xds.server import AdsServer
 from resolver.xds.store import ResourceStore
 
@@ -49,6 +47,7 @@ _END_S = 2.0
 _END_TRIES = 10
 _SETTLE_S = 0.2
 _AGAIN_S = 0.05
+_INTERRUPTIONS = 20
 
 
 class ControlPlane:
@@ -90,6 +89,7 @@ class ControlPlane:
         self._hurry: asyncio.Event | None = None
         self._told_to_end = threading.Event()
         self._alive = threading.Event()
+        self._goes_on = True
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, name="lbdemo control plane", daemon=True)
 
@@ -212,7 +212,7 @@ class ControlPlane:
 
     def _source_key(self, spec: SourceSpec, factory: WatcherFactory) -> str:
         if spec not in self._specs:
-            self._specs[spec] = key = unique(_readable(spec.target), set(self._specs.values()))
+            self._specs[spec] = key = unique(readable_key(spec.target), set(self._specs.values()))
             self._factories[key] = factory
         return self._specs[spec]
 
@@ -234,7 +234,7 @@ class ControlPlane:
         """One life, from the socket's begin to its end; False when it failed, and another is due."""
         try:
             with asyncio.Runner(loop_factory=ControlPlaneLoop) as runner:
-                runner.run(self._main())
+                self._run_to_its_end(runner.get_loop())
         except BaseException as error:  # noqa: BLE001 -- told to whoever waits for the start, or logged
             if self._ready.done():
                 _log.critical("the control plane failed and begins again; channels go on meanwhile", exc_info=error)
@@ -243,6 +243,22 @@ class ControlPlane:
             text = f"the control plane's socket {self.socket_path} cannot be served: {error}"
             self._ready.set_exception(ControlPlaneError(text))
         return True
+
+    def _run_to_its_end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the main task, whoever else ends a turn of the loop: a callback that exits, or stops the loop."""
+        self._goes_on = True
+        main = loop.create_task(self._main(), name="control plane")
+        for _ in range(_INTERRUPTIONS):
+            try:
+                loop.run_until_complete(main)
+            except BaseException:
+                if main.done():
+                    raise
+                _log.critical("something ended a turn of the control plane's loop, which goes on", exc_info=True)
+            else:
+                return
+        self._goes_on = False
+        raise RuntimeError(f"its loop does not go on, for the {_INTERRUPTIONS}th time")
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -262,10 +278,7 @@ class ControlPlane:
             else:  # whoever waits for it holds the lock, and nobody can have asked for anything
                 self._ready.set_result(None)
             self._alive.set()
-            while not self._ended.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), _REVIEW_S)
-                self._review()
+            await self._watch_over(self._ended)
         finally:
             # The socket first: whoever opens a channel now waits for it. What a registry's watcher takes its time
             # with, nobody waits for.
@@ -289,6 +302,26 @@ class ControlPlane:
                     await asyncio.wait_for(self._hurry.wait(), _SETTLE_S)
                 if put_back or self._hurry.is_set():
                     break
+
+    async def _watch_over(self, ended: asyncio.Event) -> None:
+        """Look now and then, until it is time to end.
+
+        Nothing else ends it, no fault of ours and no cancellation: core that loses its stream looks for it again after
+        a second, and core that finds no socket after seconds, and then minutes.
+        """
+        last = ""
+        while not ended.is_set():
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), _REVIEW_S)
+                self._review()
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                if not self._goes_on:
+                    raise
+                if (task := asyncio.current_task()) is not None:
+                    task.uncancel()
+                if last != (last := repr(error)):
+                    _log.critical("the control plane stumbled, and goes on", exc_info=error)
 
     def _resume(self) -> None:
         """Take up what the life before left, and what came since."""
@@ -362,11 +395,3 @@ class ControlPlane:
             if not self._leases and not self._subscriptions:
                 self._unneeded(self)
                 self._ended.set()
-
-
-def _readable(target: Target) -> str:
-    """A key for the target that reads like it and needs no escaping in a URI path."""
-    rest = quote_path((target.authority + target.path).strip("/"))
-    if len(rest) > 200:
-        rest = re.sub("%.?$", "", rest[:180]) + "..."  # not in the middle of an escape
-    return f"{target.scheme}/{rest}"

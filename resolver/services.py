@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver.target import Target, quote_path
 from resolver.xds.resources import AUTHORITY
 
 if TYPE_CHECKING:
@@ -86,3 +88,11 @@ def unique(wanted: str, taken: Collection[str]) -> str:
         number += 1
         key = f"{wanted}~{number}"
     return key
+
+
+def readable_key(target: Target) -> str:
+    """A key for the target that reads like it and needs no escaping in a URI path."""
+    rest = quote_path((target.authority + target.path).strip("/"))
+    if len(rest) > 200:
+        rest = re.sub("%.?$", "", rest[:180]) + "..."  # not in the middle of an escape
+    return f"{target.scheme}/{rest}"

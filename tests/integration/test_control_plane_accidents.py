@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -57,9 +58,7 @@ def _calls_that_must_not_fail(channel: grpc.Channel) -> Iterator[None]:
 
 def _cancel(task_is: Callable[[asyncio.Task[object]], bool]) -> None:
     """Cancel tasks on the control plane's loop; at least one must be there."""
-    plane = runtime._current
-    assert plane is not None
-    loop = plane._loop
+    loop = _plane()._loop
     assert loop is not None
     found = threading.Event()
 
@@ -105,13 +104,14 @@ def test_calls_go_on_and_changes_arrive_again(backends: list[Backend], accident:
         assert registry.watchers == 1
 
 
-def test_fault_of_ours_on_the_loop_ends_neither_the_thread_nor_what_channels_count_on(
-    backends: list[Backend], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fault", [KeyError("a fault of ours"), SystemExit(3)], ids=repr)
+def test_fault_of_ours_is_told_and_stops_nothing(
+    backends: list[Backend], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: BaseException
 ) -> None:
     first, second, _ = backends
     with ManualRegistry([first.address]) as registry, lb_client.insecure_channel(registry.target) as channel:
         assert who(channel) == ["b0"]
-        review, faults = ControlPlane._review, iter([KeyError("a fault of ours"), SystemExit(3)])
+        review, faults = ControlPlane._review, iter([fault])
 
         def faulty(self: ControlPlane) -> None:
             if (fault := next(faults, None)) is not None:
@@ -119,13 +119,54 @@ def test_fault_of_ours_on_the_loop_ends_neither_the_thread_nor_what_channels_cou
             review(self)
 
         with _calls_that_must_not_fail(channel):
+            streams = _plane().ads
             monkeypatch.setattr(ControlPlane, "_review", faulty)
-            eventually(lambda: _assert_equal(_told(caplog), 2), within_s=10)
-            # A channel that is opened while it begins again is served as well.
+            eventually(lambda: _assert_told(caplog, "stumbled"))
+            registry.add(second.address)
+            eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}))
+            assert _plane().ads is streams  # core's stream was never touched
+
+
+def test_callback_that_exits_ends_a_turn_of_the_loop_and_no_more(
+    backends: list[Backend], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, _ = backends
+
+    with ManualRegistry([first.address]) as registry, lb_client.insecure_channel(registry.target) as channel:
+        assert who(channel) == ["b0"]
+        with _calls_that_must_not_fail(channel):
+            loop = _plane()._loop
+            assert loop is not None
+            loop.call_soon_threadsafe(sys.exit, 3)
+            loop.call_soon_threadsafe(loop.stop)
+            eventually(lambda: _assert_told(caplog, "which goes on", times=2))
+            registry.add(second.address)
+            eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}))
+
+
+def test_what_cannot_go_on_begins_again_on_the_same_socket(
+    backends: list[Backend], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, _ = backends
+    with ManualRegistry([first.address]) as registry, lb_client.insecure_channel(registry.target) as channel:
+        assert who(channel) == ["b0"]
+        watch_over, lives = ControlPlane._watch_over, iter([True, True])
+
+        async def faulty(self: ControlPlane, ended: asyncio.Event) -> None:
+            if next(lives, False):
+                raise OSError("out of everything")
+            await watch_over(self, ended)
+
+        with _calls_that_must_not_fail(channel):
+            monkeypatch.setattr(ControlPlane, "_watch_over", faulty)
+            _plane()._goes_on = False  # as where its loop ends turn after turn
+            _kill_the_main_task()
+            eventually(lambda: _assert_told(caplog, "begins again", times=3), within_s=10)
+            # A channel that is opened while it begins again waits for it.
             with lb_client.insecure_channel(registry.target, policy=lb_client.PickFirst()) as other:
                 assert who(other, wait_for_ready=True) == ["b0"]
             registry.add(second.address)
-            eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}), within_s=10)
+            eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}), within_s=20)
 
 
 def test_watch_that_ends_by_a_fault_of_ours_is_begun_again(
@@ -147,10 +188,15 @@ def test_watch_that_ends_by_a_fault_of_ours_is_begun_again(
     assert "a fault of ours" in caplog.text
 
 
-def _told(caplog: pytest.LogCaptureFixture) -> int:
-    return sum(
-        record.levelno == logging.CRITICAL and "begins again" in record.getMessage() for record in caplog.records
-    )
+def _plane() -> ControlPlane:
+    plane = runtime._current
+    assert plane is not None
+    return plane
+
+
+def _assert_told(caplog: pytest.LogCaptureFixture, words: str, times: int = 1) -> None:
+    told = [r for r in caplog.records if r.levelno == logging.CRITICAL and words in r.getMessage()]
+    assert len(told) == times
 
 
 def _assert_equal(actual: object, expected: object) -> None:
