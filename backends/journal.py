@@ -151,9 +151,11 @@ class Journal:
     def _open(self, run: str) -> _Pages | None:
         if self._closed or not is_run(run):
             return None
+        # A file that was read and removed takes room until it is let go.
+        self._runs = {name: pages for name, pages in self._runs.items() if pages and self._path(name).exists()}
         while len(self._runs) >= MOST_RUNS:
             del self._runs[next(iter(self._runs))]
-        path = self._folder / run / f"{self._replica}.{os.getpid()}"
+        path = self._path(run)
         try:
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
             pages = _Pages(path, self._most)
@@ -163,6 +165,9 @@ class Journal:
             pages = None
         self._runs[run] = pages
         return pages
+
+    def _path(self, run: str) -> Path:
+        return self._folder / run / f"{self._replica}.{os.getpid()}"
 
 
 def journaled(handler: Handler, entry: Entry) -> Handler:

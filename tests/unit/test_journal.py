@@ -4,15 +4,12 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from backends import journal_files
 from backends.journal import MOST_RUNS, Journal, Outcome
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RUN = "0123456789abcdef"
 KILLED = """
@@ -98,6 +95,21 @@ def test_a_ninth_run_takes_the_place_of_the_oldest(tmp_path: Path) -> None:
         assert journal.begin(run, "1", "") is not None
         os.utime(tmp_path / run, ns=(number, number))
     assert sorted(path.name for path in tmp_path.iterdir()) == runs[1:]
+
+
+def test_the_room_of_a_run_that_was_read_is_given_back_with_the_next(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "r1")
+    journal.begin(RUN, "1", "")
+    journal_files.forget(tmp_path, RUN)
+    assert _descriptors_of(RUN) == 2  # the file and its memory
+    journal.begin("f" * 16, "1", "")
+    assert _descriptors_of(RUN) == 0
+    assert entries(tmp_path, "f" * 16) == [(1, 0, Outcome.OPEN)]
+
+
+def _descriptors_of(run: str) -> int:
+    links = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return sum(run in str(path.readlink()) for path in links)
 
 
 def test_a_killed_process_leaves_what_it_wrote(tmp_path: Path) -> None:
