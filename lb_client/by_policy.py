@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lb_client.verdict import Count, Facts, Stretch
     from protos.orca import Load
 
+ROUND_ROBIN = "round_robin"
 RING_HASH = "ring_hash"
 WEIGHTED = "weighted_round_robin"
 
@@ -39,6 +40,10 @@ def judge_ring(facts: Facts, seen: Sequence[Count]) -> tuple[bool | None, str]:
         return None, f"Calls without the header are hashed at random: {_figures(facts.counts)}."
     if len(seen) == 1 and not facts.lost:
         return True, f"By key: {counted(facts.calls, 'call')} with {facts.hash_key!r}, all on {seen[0].label}."
+    parts = [count.expected.part for count in seen]
+    if len(set(parts)) == len(parts) and not facts.lost:
+        told = _figures(seen)
+        return True, f"By key within each version: {counted(facts.calls, 'call')} with {facts.hash_key!r}, {told}."
     names = and_more([count.label for count in seen])
     if facts.events or facts.failed or facts.retried or facts.lost:
         return None, f"The key moved, or calls failed, during the run: calls went to {names}."
@@ -53,9 +58,11 @@ def judge_weighted(stretches: Sequence[Stretch], *, unjudged: int) -> tuple[bool
 
 
 def judge_attempts(facts: Facts) -> tuple[bool | None, str]:
-    """Where calls were tried again, turns show in what was sent, and not in who answered."""
+    """Where calls were tried again, turns show in what was sent, and shares in neither."""
     again = f"{counted(facts.retried, 'call')} {'was' if facts.retried == 1 else 'were'} tried again"
     sent = facts.attempts.values()
+    if facts.policy != ROUND_ROBIN or any(count.expected.share is not None for count in facts.counts):
+        return None, f"The shares cannot be judged: {again}, on other endpoints."
     if not sent or facts.events or max(sent) - min(sent) > 1:
         return None, f"The turns cannot be judged: {again}, on other endpoints."
     told = "/".join(f"{number:,}" for number in sorted(sent, reverse=True))

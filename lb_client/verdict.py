@@ -165,8 +165,8 @@ def judge(facts: Facts) -> Verdict:
         as_expected, sentence = drawn.judge(_stretches(facts), unjudged=facts.unjudged)
     else:
         as_expected, sentence = _judge_round_robin(facts)
-        if as_expected is False and facts.retried:
-            as_expected, sentence = by_policy.judge_attempts(facts)
+    if as_expected is False and facts.retried and facts.policy != PICK_FIRST:
+        as_expected, sentence = by_policy.judge_attempts(facts)
     return Verdict(even, as_expected, _promise(facts), sentence, _reasons(facts))
 
 

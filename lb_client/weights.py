@@ -17,7 +17,7 @@ from protos.orca import LOAD_KEY, Load, read_load
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from lb_client.membership import Membership
+    from lb_client.membership import Member, Membership
     from lb_client.records import Segment
     from resolver.policy import WeightedRoundRobin
 
@@ -36,6 +36,19 @@ def shares_of(weights: Mapping[str, float], ready: Collection[str]) -> dict[str,
     own = {address: weights.get(address, 0.0) or average for address in ready}
     total = math.fsum(own.values())
     return {address: weight / total for address, weight in own.items()}
+
+
+def shares_among(weights: Mapping[str, float], members: Iterable[Member]) -> dict[str, float]:
+    """The same for members of several versions: each version its part, and within it by weight."""
+    parts: dict[str, list[Member]] = {}
+    for member in members:
+        parts.setdefault(member.expected.part, []).append(member)
+    found: dict[str, float] = {}
+    for part in parts.values():
+        share = math.fsum(member.expected.share or 0.0 for member in part) if len(parts) > 1 else 1.0
+        inner = shares_of(weights, [member.address for member in part])
+        found.update((address, share * own) for address, own in inner.items())
+    return found
 
 
 @dataclass(slots=True)
@@ -60,10 +73,10 @@ class WeightBook:
 
     Args:
         policy: What core was told.
-        ready: The addresses that may get calls now.
+        ready: Who may get calls now.
     """
 
-    def __init__(self, policy: WeightedRoundRobin, ready: Callable[[], Collection[str]]) -> None:
+    def __init__(self, policy: WeightedRoundRobin, ready: Callable[[], Iterable[Member]]) -> None:
         self._policy = policy
         self._ready = ready
         self._weights: dict[str, float] = {}
@@ -108,7 +121,7 @@ class WeightBook:
 
     def begin(self, now_s: float) -> None:
         """The calls that are judged begin; the reports so far hold."""
-        self._slots = [_Slot(-math.inf, shares_of(self._weights, self._ready()), 0, {})]
+        self._slots = [_Slot(-math.inf, shares_among(self._weights, self._ready()), 0, {})]
         self._due_s = now_s + self._policy.weight_update_period_s
 
     def expected(self, begin_s: float, end_s: float) -> dict[str, float]:
@@ -135,7 +148,7 @@ class WeightBook:
 
     def _look(self, now_s: float) -> None:
         self._due_s = now_s + self._policy.weight_update_period_s
-        shares = shares_of(self._weights, self._ready())
+        shares = shares_among(self._weights, self._ready())
         if shares != self._slots[-1].shares:
             self._slots.append(_Slot(now_s, shares, 0, {}))
         if len(self._slots) > MOST_SLOTS:

@@ -204,7 +204,7 @@ def _weights(plan: Plan, target: OpenTarget) -> WeightBook | None:
     if plan.proxied or not isinstance(plan.policy, WeightedRoundRobin):
         return None
     tracker = target.tracker
-    return WeightBook(plan.policy, lambda: tracker.now.ready_addresses if tracker.now is not None else ())
+    return WeightBook(plan.policy, lambda: tracker.now.ready if tracker.now is not None else ())
 
 
 async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget) -> None:

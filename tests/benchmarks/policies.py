@@ -202,7 +202,7 @@ async def _measure(target: str, policy: Policy, load: Load) -> Report:
         tracker = SnapshotTracker(target)
         weights = None
         if isinstance(policy, WeightedRoundRobin):
-            weights = WeightBook(policy, lambda: tracker.now.ready_addresses if tracker.now is not None else ())
+            weights = WeightBook(policy, lambda: tracker.now.ready if tracker.now is not None else ())
         measurement = Measurement(
             channel,
             view=view,

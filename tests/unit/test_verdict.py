@@ -272,3 +272,24 @@ def test_of_calls_that_were_tried_again_the_attempts_are_judged() -> None:
         "The turns cannot be judged: 1 call was tried again, on other endpoints.",
     )
     assert verdict(100, 100, 100, retried=3, attempts=sent).sentence.startswith("Even: 300 calls")
+
+
+def test_shares_of_calls_that_were_tried_again_are_not_judged() -> None:
+    found = weighted((30_000, 0, 20_000), (4 / 7, 2 / 7, 1 / 7), retried=9)
+    assert (found.as_expected, found.sentence) == (
+        None,
+        "The shares cannot be judged: 9 calls were tried again, on other endpoints.",
+    )
+
+
+def test_a_key_has_one_endpoint_in_each_version() -> None:
+    told = (
+        Count("r1", "a:1", 50, Expected("v1", 0.45)),
+        Count("r2", "a:2", 0, Expected("v1", 0.45)),
+        Count("r3", "a:3", 10, Expected("v2", 0.1)),
+    )
+    found = judge(Facts(policy="ring_hash", counts=told, warm_up=WARM, hash_key="ada"))
+    assert (found.as_expected, found.sentence) == (
+        True,
+        "By key within each version: 60 calls with 'ada', r1 50 and r3 10.",
+    )

@@ -6,14 +6,16 @@ import math
 
 import pytest
 
+from lb_client.aim import Expected
 from lb_client.membership import Member, Membership
 from lb_client.policy import WeightedRoundRobin
 from lb_client.records import Segment
-from lb_client.weights import MOST_SLOTS, WeightBook, shares_of
+from lb_client.weights import MOST_SLOTS, WeightBook, shares_among, shares_of
 from protos.orca import LOAD_KEY, Load
 
 POLICY = WeightedRoundRobin(blackout_period_s=0, weight_update_period_s=0.1)
-READY = frozenset({"a:1", "b:1", "c:1"})
+READY = ("a:1", "b:1", "c:1")
+MEMBERS = tuple(Member(address) for address in READY)
 
 
 def answer(address: str, utilization: float, rps: float = 1000.0, eps: float = 0.0) -> dict[str, str]:
@@ -21,7 +23,7 @@ def answer(address: str, utilization: float, rps: float = 1000.0, eps: float = 0
 
 
 def book_of(*reports: tuple[str, float]) -> WeightBook:
-    book = WeightBook(POLICY, lambda: READY)
+    book = WeightBook(POLICY, lambda: MEMBERS)
     for address, utilization in reports:
         book.hear(answer(address, utilization))
     book.begin(10.0)
@@ -33,6 +35,12 @@ def test_shares_are_weights_and_who_has_none_gets_the_average() -> None:
     assert shares_of({"a": 4, "b": 2}, {"a", "b", "c"}) == pytest.approx({"a": 4 / 9, "b": 2 / 9, "c": 3 / 9})
     assert shares_of({"a": 4, "gone": 2}, {"a", "b"}) == {"a": 0.5, "b": 0.5}
     assert shares_of({}, ()) == {}
+
+
+def test_each_version_has_its_part_and_weights_hold_within_it() -> None:
+    old = [Member(address, expected=Expected("v1", 0.45)) for address in ("a", "b")]
+    members = [*old, Member("c", expected=Expected("v2", 0.1))]
+    assert shares_among({"a": 4, "b": 2, "c": 9}, members) == pytest.approx({"a": 0.6, "b": 0.3, "c": 0.1})
 
 
 def test_reports_of_warm_up_hold_from_the_first_call_on() -> None:
@@ -63,7 +71,7 @@ def test_a_call_that_ends_late_counts_where_it_began() -> None:
 
 
 def test_nobody_who_reports_nothing_is_expected_anything_of() -> None:
-    book = WeightBook(POLICY, lambda: READY)
+    book = WeightBook(POLICY, lambda: MEMBERS)
     book.begin(10.0)
     book.add(10.0, 10.1, {"lbdemo-address": "a:1"})
     assert book.expected(-math.inf, math.inf) == {}
