@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.row import Row
 
-NAMES = ("even", "calls", "streams", "chat", "proxy", "changes", "keeps", "policies", "commands", "memory", "ledger")
+NAMES = (
+    "even",
+    "calls",
+    "streams",
+    "chat",
+    "proxy",
+    "changes",
+    "keeps",
+    "policies",
+    "zones",
+    "commands",
+    "memory",
+    "ledger",
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:

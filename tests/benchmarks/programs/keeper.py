@@ -49,6 +49,7 @@ class Orders:
         attempt_s: A deadline for each attempt; None for none.
         deadline_s: Each call's.
         health_check: Whether the health of endpoints is followed.
+        zone: Whose endpoints come first; "" for no preference.
     """
 
     target: str
@@ -59,6 +60,7 @@ class Orders:
     attempt_s: float | None = None
     deadline_s: float = 5.0
     health_check: bool = True
+    zone: str = ""
 
 
 class _Log:
@@ -103,7 +105,9 @@ async def _keep(orders: Orders) -> None:
         deadline_s=orders.deadline_s,
         attempt_s=orders.attempt_s,
     )
-    async with aio.insecure_channel(orders.target, policy=policy, health_check=orders.health_check) as channel:
+    async with aio.insecure_channel(
+        orders.target, policy=policy, zone=orders.zone, health_check=orders.health_check
+    ) as channel:
         driver = CallDriver(channel, METHOD, REQUEST, log, load, labels=labels)
         # Connected first, as any run of calls is: a target that is just being looked up has nobody to call yet.
         await say_hello_aio(channel)(REQUEST, wait_for_ready=True, timeout=30.0)
