@@ -20,17 +20,20 @@ from lb_client.cli.session import Interruptible, run_session
 from lb_client.driver import Load
 from lb_client.ejections import can_be_seen
 from lb_client.history.recording import NOBODY_TOLD
+from lb_client.history.sightings import Rejections
 from lb_client.ledger.labels import CallLabels
 from lb_client.ledger.reconcile import reconcile
 from lb_client.measurement import Measurement
-from lb_client.policy import StaticWeights
+from lb_client.policy import StaticWeights, WeightedRoundRobin
 from lb_client.report import Question, Report
 from lb_client.scenario.call_log import CallLog
 from lb_client.scenario.director import Director
 from lb_client.scenario.errors import StepError
 from lb_client.scenario.played import Happened, Look, Played
 from lb_client.tracking import SnapshotTracker
+from lb_client.weights import WeightBook
 from protos import cluster_pb2
+from protos.orca import LOAD_KEY
 
 if TYPE_CHECKING:
     import random
@@ -62,7 +65,7 @@ def perform(scenario: Scenario, stage: Stage, rng: random.Random, screen: PlaySc
 async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen: PlayScreen) -> Performance:
     with Interruptible() as interruptible:
         async with _open(stage, scenario.calls) as target, StageLink(stage.folder, rng) as link:
-            log, labels = CallLog(), CallLabels(scenario.calls.metadata)
+            log, labels = CallLog(), CallLabels(_metadata(scenario.calls))
             measurement = _measurement(scenario, stage, target, log, labels)
             warm_up = await measurement.warm_up(WARM_UP_S)
             if warm_up.reason:
@@ -75,7 +78,11 @@ async def _session(scenario: Scenario, stage: Stage, rng: random.Random, screen:
                 begin_s = time.monotonic()
                 screen.begin(begin_s)
                 director.begin(begin_s)
-                with _beside(screen.follow(measurement)), _beside(_finish(scenario.calls, director, measurement)):
+                with (
+                    Rejections(measurement.seen),
+                    _beside(screen.follow(measurement)),
+                    _beside(_finish(scenario.calls, director, measurement)),
+                ):
                     run = await measurement.run()
                     done = list(director.done) if run.stopped else await director.end()
             finally:
@@ -165,11 +172,26 @@ def _measurement(scenario: Scenario, stage: Stage, target: OpenTarget, log: Call
         method=prepared.path,
         request=prepared.request,
         load=load_of(calls),
-        metadata=calls.metadata,
+        metadata=_metadata(calls),
         labels=labels,
-        recorder=log,
+        weights=_weights(calls, target),
         ejects=can_be_seen(calls.policy),
+        recorder=log,
     )
+
+
+def _weights(calls: Calls, target: OpenTarget) -> WeightBook | None:
+    """Who follows the weights that replicas report, so that who gets less is not taken for ejected."""
+    if not isinstance(calls.policy, WeightedRoundRobin):
+        return None
+    tracker = target.tracker
+    return WeightBook(calls.policy, lambda: tracker.now.ready_addresses if tracker.now is not None else ())
+
+
+def _metadata(calls: Calls) -> tuple[tuple[str, str], ...]:
+    """What each call carries: that of the scenario, and the question for the load where weights are followed."""
+    asks = isinstance(calls.policy, WeightedRoundRobin)
+    return (*calls.metadata, (LOAD_KEY, "?")) if asks else calls.metadata
 
 
 def load_of(calls: Calls) -> Load:

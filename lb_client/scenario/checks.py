@@ -10,11 +10,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lb_client.scenario.errors import ScenarioError, nearest
+from lb_client.scenario.model import REPLICA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lb_client.scenario.model import Moment, Place, Scenario, Step
+    from lb_client.scenario.model import Expectation, Moment, Place, Scenario, Step
 
 MOST_TIMES = 1000
 """Of what is done again and again no more is looked at: it contradicts itself at once, or never."""
@@ -36,10 +37,18 @@ def check(scenario: Scenario) -> None:
     for expectation in scenario.expectations:
         _check_window(scenario, expectation.begin, expectation.end, expectation.place)
         most = _most_replicas(scenario, math.inf)
-        for name in (*expectation.replicas, *(n for n in expectation.shares if n[:1] == "r" and n[1:].isdigit())):
+        for name in (
+            *expectation.replicas,
+            *(n for n in expectation.shares if REPLICA.fullmatch(n)),
+            *_in_order(expectation),
+        ):
             if name != "each" and int(name[1:]) > most:
                 raise ScenarioError(f"{name} never is in this cluster: {_there_are(most)}", expectation.place)
     _check_contradictions(scenario)
+
+
+def _in_order(expectation: Expectation) -> list[str]:
+    return [event.split()[0] for event in expectation.order if " " in event]
 
 
 def occurrences(scenario: Scenario) -> Iterator[tuple[float, Step]]:

@@ -13,6 +13,7 @@ from lb_client.scenario.tree import Pairs, Text
 
 if TYPE_CHECKING:
     from lb_client.scenario.fields import Fields
+    from lb_client.scenario.model import Place
 
 
 def read_expectation(fields: Fields) -> Expectation:
@@ -46,7 +47,7 @@ def read_expectation(fields: Fields) -> Expectation:
     shares: dict[str, float] = {}
     match words.METRICS[metric]:
         case "order":
-            order = tuple(text for _, text in fields.texts(metric))
+            order = tuple(_event(text, place) for place, text in fields.texts(metric))
             if len(order) < 2:
                 raise ScenarioError(
                     "an order needs two events or more: [r2 paused, r2 resumed]", fields.place_of(metric)
@@ -75,6 +76,16 @@ def read_expectation(fields: Fields) -> Expectation:
         begin=moments.parse(fields.text("from"), fields.place_of("from")) if "from" in fields else START,
         end=moments.parse(fields.text("until"), fields.place_of("until")) if "until" in fields else END,
     )
+
+
+def _event(text: str, place: Place) -> str:
+    """`r2 died`, or `rolling-done`, which is nobody's."""
+    who, _, kind = text.rpartition(" ")
+    if kind not in words.EVENTS:
+        raise ScenarioError(f"{kind!r} is no event{nearest(kind, words.EVENTS)}", place)
+    if who and not REPLICA.fullmatch(who):
+        raise ScenarioError(f"{who!r} is no replica: write 'r2 {kind}', or '{kind}' for anybody's", place)
+    return text
 
 
 def _comparison(fields: Fields, metric: str, unit: str, phrase: str) -> Comparison:

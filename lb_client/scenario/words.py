@@ -91,6 +91,15 @@ TOTALS = ("serving", "attempts", "lost", "answered-twice", "unaccounted")
 PHRASES: Mapping[str, str] = MappingProxyType({"spread": "even", "failed": "only in flight"})
 """What a metric can be beside a number."""
 
+EVENTS = (
+    # What the cluster tells, as protos/cluster.proto has it.
+    "starting", "serving", "drain-begun", "drained", "died", "stopped", "failed", "paused", "resumed", "health",
+    "fault", "fault-over", "load", "scaled", "rolling-begun", "rolling-done", "rolling-failed", "stopping",
+    # What the client sees, as lb_client/history/happenings.py has it.
+    "joined", "left", "ready", "unhealthy", "draining", "standby", "ejected", "let-back",
+    "connected", "disconnected", "nack",
+)  # fmt: skip
+
 CALLS = (
     "duration",
     "until",

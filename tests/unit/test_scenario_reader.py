@@ -213,6 +213,10 @@ def test_steps_that_fit_together_are_taken(steps: str) -> None:
         ("shares: {r1: 5}", "12: 'shares' says who gets how much: {r1: 5, r2: 3, r3: 2}"),
         ("shares: {r1: 5, r2: much}", "24: how much for 'r2'? write a number"),
         ("order: [r2 died]", "11: an order needs two events or more: [r2 paused, r2 resumed]"),
+        ("order: [r2 dead, r2 left]", "12: 'dead' is no event: did you mean 'died'?"),
+        ("order: [r2 died, r2 lef]", "21: 'lef' is no event: did you mean 'left'?"),
+        ("order: [two died, r2 left]", "12: 'two' is no replica: write 'r2 died', or 'died' for anybody's"),
+        ("order: [r7 died, r2 left]", "4: r7 never is in this cluster: there are r1 to r3"),
         ("from: 2s", "3: what is expected? add a line such as 'failed: 0'"),
     ],
 )
