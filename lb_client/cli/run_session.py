@@ -185,7 +185,7 @@ def _weights(calls: Calls, target: OpenTarget) -> WeightBook | None:
     if not isinstance(calls.policy, WeightedRoundRobin):
         return None
     tracker = target.tracker
-    return WeightBook(calls.policy, lambda: tracker.now.ready_addresses if tracker.now is not None else ())
+    return WeightBook(calls.policy, lambda: tracker.now.ready if tracker.now is not None else ())
 
 
 def _metadata(calls: Calls) -> tuple[tuple[str, str], ...]:
