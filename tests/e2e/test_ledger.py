@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.command import lbdemo, start_lbdemo, status
 from tests.support.eventually import eventually
+from tests.support.plain_greeter import plain_greeter
 
 if TYPE_CHECKING:
     import subprocess
@@ -138,6 +139,20 @@ def test_who_asks_for_no_ledger_leaves_no_trace() -> None:
     report = lbdemo("call", "--count", "30", "--json", ok=True).json
     assert report["ledger"] is None
     assert journals() == []
+
+
+def test_servers_of_others_leave_what_this_side_knows() -> None:
+    with plain_greeter() as address:
+        report = lbdemo("call", "--target", address, "--ledger", "--json", ok=True).json
+        page = lbdemo("call", "--target", address, "--ledger", ok=True).out
+    ledger = report["ledger"]
+    assert (ledger["sent"], ledger["answered"], ledger["failed"], ledger["lost"]) == (100, 100, 0, 0)
+    assert (ledger["recorded"], ledger["complete"], ledger["attempts"], ledger["never_arrived"]) == (
+        False, False, None, None,
+    )  # fmt: skip
+    assert ledger["gap"] == "these servers keep no journal that this client can ask for"
+    assert "100 calls sent = 100 answered + 0 failed" in page
+    assert "0 calls lost, as far as this side can tell" in page
 
 
 @pytest.mark.parametrize(

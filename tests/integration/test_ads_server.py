@@ -13,6 +13,7 @@ import pytest
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
+from lb_client.history.sightings import Rejections
 from resolver.model import Endpoint, Health, Snapshot
 from resolver.policy import PickFirst, RoundRobin
 from resolver.snapshots import next_version
@@ -23,6 +24,8 @@ from tests.support.eventually import aeventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from lb_client.history.happenings import Happening
 
 
 def snapshot(*ports: int) -> Snapshot:
@@ -122,10 +125,12 @@ async def test_a_rejection_is_logged_once_and_not_repeated(lab: Lab, caplog: pyt
     async with lab.conversation() as stream:
         await stream.ask(ENDPOINTS, name(ENDPOINTS, "a"))
         first = await stream.answer()
-        with caplog.at_level(logging.ERROR):
+        seen: list[Happening] = []
+        with caplog.at_level(logging.ERROR), Rejections(seen):
             for _ in range(3):
                 await stream.ask(ENDPOINTS, name(ENDPOINTS, "a"), nonce=first.nonce, error="no such port")
             await stream.silence()
+        assert [(event.kind, event.detail) for event in seen] == [("nack", caplog.messages[0])]
         (line,) = [record.getMessage() for record in caplog.records]
         assert "no such port" in line
         assert first.version_info in line
