@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from lb_client.by_policy import RING_HASH
 from lb_client.driver import CallDriver, Load, Run
 from lb_client.ejections import even_shares, follow_ejections
-from lb_client.history.history import history_of
 from lb_client.history.recording import NOBODY_TOLD, RunRecording, Told
 from lb_client.records import CallRecorder
 from lb_client.report import Question, Report, build_report
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from lb_client.channelz import ChannelView, Traffic
     from lb_client.history.happenings import Happening
+    from lb_client.history.history import History
     from lb_client.ledger.labels import CallLabels
     from lb_client.tracking import MembershipTracker
     from lb_client.weights import WeightBook
@@ -183,11 +183,14 @@ class Measurement:
             traffic=self.traffic(),
             bound=self.load.concurrency,
             answer=answer,
-            history=history_of(
-                self._run,
-                self.recording,
-                self.tracker.events,
-                told,
-                seen=self.seen,
-            ),
+            history=self._history(self._run, told),
         )
+
+    def _history(self, run: Run, told: Told) -> History | None:
+        """The run over time; None where nothing happened and nobody wants to see it all the same."""
+        asked = self.recording.with_latency or self.recording.labels is not None
+        if not (asked or self.tracker.events or told.events or self.seen):
+            return None
+        from lb_client.history.history import history_of  # noqa: PLC0415 -- most runs have no history
+
+        return history_of(run, self.recording, self.tracker.events, told, seen=self.seen)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from lb_client.aim import LIKE_ANY
 from lb_client.apart import reasons
-from lb_client.history import history_json
 from lb_client.membership import MemberState
 from lb_client.rows import NOBODY, Row, Rows, join_rows
 from lb_client.stats import LatencyHistogram, fairness, spread
@@ -107,6 +106,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """What `lbdemo call --json` prints."""
+        from lb_client.history import history_json  # noqa: PLC0415 -- a table needs none of it
+
         rows = [*self.rows.known, *([self.rows.lost] if self.rows.lost else [])]
         counts = [row.calls for row in self.rows.known]
         index = fairness(counts)

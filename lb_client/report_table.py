@@ -8,8 +8,6 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from lb_client.history.chart import Chart
-from lb_client.ledger.words import lines as ledger_lines
 from lb_client.membership import in_order
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration
@@ -144,6 +142,9 @@ class _Page:
         history = self._report.history
         if history is None or not self._has_history:
             return
+        from lb_client.history.chart import Chart  # noqa: PLC0415 -- most runs have no history
+        from lb_client.ledger.words import lines as ledger_lines  # noqa: PLC0415 -- the same
+
         drawn = list(Chart(history, self._paper).lines())
         yield from [*drawn, ""] if drawn else []
         if history.ledger is not None:

@@ -11,9 +11,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, TextIO
 
-from lb_client.cli.call_axis import LiveAxis
 from lb_client.cli.call_screen import Screen
-from lb_client.history.happenings import noticed
 from lb_client.membership import MOMENT_MAX_S, MOMENT_S, in_order, natural_key
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration, printable
@@ -22,6 +20,7 @@ from lb_client.rows import NOBODY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lb_client.cli.call_axis import LiveAxis
     from lb_client.history.happenings import Happening
     from lb_client.measurement import Measurement
     from lb_client.paper import Paper
@@ -102,6 +101,8 @@ async def watch_spread(measurement: Measurement, title: str, heard: Sequence[Hap
         title: What it is.
         heard: What the cluster says; it grows meanwhile.
     """
+    from lb_client.cli.call_axis import LiveAxis  # noqa: PLC0415 -- a bar needs none of it
+
     live = LiveSpread(measurement, title, heard=heard, axis=LiveAxis(measurement.recording))
     if not sys.stderr.isatty():
         await live.write_lines(sys.stderr)
@@ -238,6 +239,8 @@ class LiveSpread:
         return counts
 
     def _news(self, now_s: float) -> list[Happening]:
+        from lb_client.history.happenings import noticed  # noqa: PLC0415 -- a bar needs none of it
+
         events = self._measurement.tracker.events[self._events_told :]
         # More may belong to the last of them: what happens together is told together, in order.
         if events and now_s - events[-1].at_s <= MOMENT_S and now_s - events[0].at_s <= MOMENT_MAX_S:

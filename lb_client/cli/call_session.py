@@ -209,7 +209,6 @@ def _weights(plan: Plan, target: OpenTarget) -> WeightBook | None:
 
 async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget) -> None:
     from lb_client.cli.call_live import show_progress, watch_spread  # noqa: PLC0415 -- needs what Measurement brings
-    from lb_client.cli.call_witnesses import cluster_behind, hearing  # noqa: PLC0415 -- the same
     from lb_client.history.sightings import follow_connections  # noqa: PLC0415 -- the same
 
     beside: list[Coroutine[Any, Any, None]] = []
@@ -218,6 +217,8 @@ async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget
     if not plan.watch:
         await _run_beside(measurement, *beside, show_progress(measurement))
         return
+    from lb_client.cli.call_witnesses import cluster_behind, hearing  # noqa: PLC0415 -- the same
+
     async with hearing(cluster_behind(plan.target, plan.cluster), measurement.seen):
         title = f"{plan.policy.name} over {plan.target}"
         await _run_beside(measurement, *beside, watch_spread(measurement, title, measurement.seen))
@@ -235,12 +236,13 @@ async def _run_beside(measurement: Measurement, *beside: Coroutine[Any, Any, Non
 
 async def _told(plan: Plan, measurement: Measurement) -> Told:
     """What the cluster says of the run, where there is more to tell than that all went well."""
-    from lb_client.cli.call_witnesses import ask_cluster, cluster_behind, nobody_to_ask  # noqa: PLC0415 -- as above
-    from lb_client.history.recording import NOBODY_TOLD  # noqa: PLC0415 -- the same
+    from lb_client.history.recording import NOBODY_TOLD  # noqa: PLC0415 -- as above
 
     labels = measurement.recording.labels
     if labels is None and not measurement.recorder.failed and not measurement.tracker.events:
         return NOBODY_TOLD
+    from lb_client.cli.call_witnesses import ask_cluster, cluster_behind, nobody_to_ask  # noqa: PLC0415 -- as above
+
     run = None if labels is None else labels.run
     folder = cluster_behind(plan.target, plan.cluster)
     return nobody_to_ask(run) if folder is None else await ask_cluster(folder, run)

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lb_client.history.happenings import Happening, grouped, noticed, one_axis
-from lb_client.history.impact import fallen_with, sent_to, with_impact
-from lb_client.ledger.journals import Journals
-from lb_client.ledger.reconcile import Ledger, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,6 +13,10 @@ if TYPE_CHECKING:
     from lb_client.driver import Run
     from lb_client.history.recording import RunRecording, Told
     from lb_client.history.traffic import Traffic
+    from lb_client.ledger.book import CallBook
+    from lb_client.ledger.journals import Journals
+    from lb_client.ledger.labels import CallLabels
+    from lb_client.ledger.reconcile import Ledger
     from lb_client.membership import Event
 
 LEAD_S = 0.25
@@ -71,15 +72,28 @@ def history_of(
     happenings = one_axis(mine, theirs)
     ledger = None
     if recording.book is not None and recording.labels is not None:
-        book, sent = recording.book, recording.labels.used
-        journals = told.journals or Journals(missing="these servers keep no journal that this client can ask for")
         deaths = [(event.at_s, event.replica) for event in theirs if event.kind == "died"]
-        _date_deaths(journals, deaths)
-        ledger, trail, fates = reconcile(recording.labels.run, book, sent, journals, deaths=deaths)
-        happenings = with_impact(
-            happenings, sent_to(book, trail, fates, sent), fallen_with(book, journals, trail, fates, deaths)
-        )
+        ledger, happenings = _accounted(recording.book, recording.labels, told, happenings, deaths)
     return History(run.begin_s, run.elapsed_s, traffic, happenings, ledger)
+
+
+def _accounted(
+    book: CallBook,
+    labels: CallLabels,
+    told: Told,
+    happenings: tuple[Happening, ...],
+    deaths: Sequence[tuple[float, str]],
+) -> tuple[Ledger, tuple[Happening, ...]]:
+    """The ledger, and the happenings with what they did to calls."""
+    from lb_client.history.impact import fallen_with, sent_to, with_impact  # noqa: PLC0415 -- only a ledger needs them
+    from lb_client.ledger.journals import Journals  # noqa: PLC0415 -- the same
+    from lb_client.ledger.reconcile import reconcile  # noqa: PLC0415 -- the same
+
+    journals = told.journals or Journals(missing="these servers keep no journal that this client can ask for")
+    _date_deaths(journals, deaths)
+    ledger, trail, fates = reconcile(labels.run, book, labels.used, journals, deaths=deaths)
+    fallen = fallen_with(book, journals, trail, fates, deaths)
+    return ledger, with_impact(happenings, sent_to(book, trail, fates, labels.used), fallen)
 
 
 def _date_deaths(journals: Journals, deaths: Sequence[tuple[float, str]]) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lb_client.history.traffic import TrafficRecorder
-from lb_client.ledger.book import CallBook
 
 if TYPE_CHECKING:
     from lb_client.history.happenings import Happening
+    from lb_client.ledger.book import CallBook
     from lb_client.ledger.journals import Journals
     from lb_client.ledger.labels import CallLabels
     from lb_client.records import CallRecord, CallRecorder
@@ -43,12 +43,18 @@ class RunRecording:
         traffic: The slices.
         book: Every named call; None without a ledger.
         labels: As given.
+        with_latency: As given.
     """
 
     def __init__(self, recorder: CallRecorder, labels: CallLabels | None = None, *, with_latency: bool = True) -> None:
         self.traffic = TrafficRecorder(with_latency=with_latency)
         self.labels = labels
-        self.book = None if labels is None else CallBook()
+        self.with_latency = with_latency
+        self.book: CallBook | None = None
+        if labels is not None:
+            from lb_client.ledger.book import CallBook  # noqa: PLC0415 -- only a ledger needs it
+
+            self.book = CallBook()
         self._takers = [recorder.add, self.traffic.add, *([self.book.add] if self.book is not None else [])]
 
     def add(self, record: CallRecord) -> None:

@@ -7,13 +7,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from lb_client.history.happenings import Happening
-
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from lb_client.channelz import ChannelView
+    from lb_client.history.happenings import Happening
     from lb_client.tracking import MembershipTracker
 
 LOOK_EVERY_S = 0.1
@@ -25,6 +24,8 @@ _ADS_SERVER = "resolver.xds.server"
 
 async def follow_connections(view: ChannelView, tracker: MembershipTracker, seen: list[Happening]) -> None:
     """Add to `seen` which endpoint connected, and which lost its connection, until cancelled."""
+    from lb_client.history.happenings import Happening  # noqa: PLC0415 -- most runs see nothing of this
+
     up = {subchannel.address for subchannel in view.look() if subchannel.state == "READY"}
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
@@ -64,6 +65,8 @@ class Rejections(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line of the log, on the control plane's thread."""
+        from lb_client.history.happenings import Happening  # noqa: PLC0415 -- as above
+
         line = record.getMessage()
         if "rejected" in line:
             self._seen.append(
