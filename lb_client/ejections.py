@@ -7,6 +7,7 @@ and well by the registry's word, and is passed over again and again, is ejected;
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,17 @@ class EjectionWatch:
 
     Attributes:
         ejected: Their addresses.
-        last_s: By address, when it was last seen to get a call.
+        since_s: Nothing of the last change was so before, and all of it from `until_s` on.
+        until_s: See there.
     """
 
     def __init__(self) -> None:
         self.ejected: frozenset[str] = frozenset()
-        self.last_s: dict[str, float] = {}
+        self.since_s = -math.inf
+        self._at_s = -math.inf
+        self.until_s = -math.inf
+        # By address, the look that saw its last call, and the one before that.
+        self._called_s: dict[str, tuple[float, float]] = {}
         self._started: dict[str, int] = {}
         self._missed: dict[str, float] = {}
 
@@ -60,10 +66,11 @@ class EjectionWatch:
         grown = {address: started[address] - self._started[address] for address in known}
         self._started = dict(started)
         calls = sum(grown.values())
+        before_s, self._at_s = self._at_s, at_s
         ejected = set(self.ejected & known)  # who is gone, or ill, is another matter
         for address, number in grown.items():
             if number:
-                self.last_s[address] = at_s
+                self._called_s[address] = before_s, at_s
                 self._missed[address] = 0.0
                 ejected.discard(address)
                 continue
@@ -72,6 +79,11 @@ class EjectionWatch:
                 ejected.add(address)
         self._missed = {address: missed for address, missed in self._missed.items() if address in known}
         changed = self.ejected != ejected
+        if changed:
+            here = before_s, at_s
+            moments = [self._called_s.get(address, here) for address in ejected - self.ejected]
+            moments += [here] if self.ejected - ejected else []
+            self.since_s, self.until_s = min(first for first, _ in moments), max(last for _, last in moments)
         self.ejected = frozenset(ejected)
         return changed
 
@@ -89,11 +101,9 @@ async def follow_ejections(
         for subchannel in subchannels:
             if subchannel.state == "READY":
                 started[subchannel.address] = started.get(subchannel.address, 0) + subchannel.started
-        before, now_s = watch.ejected, time.monotonic()
+        now_s = time.monotonic()
         if watch.look(now_s, started, shares()):
-            # It happened after the last call that the endpoint got, or before the first that it gets again.
-            gone = [watch.last_s.get(address, now_s) for address in watch.ejected - before]
-            tracker.eject(watch.ejected, now_s, since_s=min([now_s, *gone]) - LOOK_EVERY_S)
+            tracker.eject(watch.ejected, now_s, since_s=watch.since_s, until_s=watch.until_s)
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -126,7 +126,7 @@ class Measurement:
             self._view.reset()
         self.tracker.begin(self.recorder.mark)
         following = [asyncio.create_task(self.tracker.follow())]
-        if self._ejects and self._view is not None and self.tracker.knows_registry:
+        if self._ejects and self._view is not None:
             following.append(asyncio.create_task(follow_ejections(self._view, self.tracker, self._shares)))
         self.recording.traffic.begin_s = time.monotonic()
         if self._weights is not None:

@@ -81,11 +81,14 @@ class MembershipTracker:
         if self.knows_registry or before.ready_addresses != look.ready_addresses:
             self._mark(look.at_s if since_s is None else since_s, len(self.looks) - 1)
 
-    def eject(self, addresses: frozenset[str], at_s: float, *, since_s: float) -> None:
-        """These are ejected now, and no others: known at `at_s`, and so since `since_s` or after."""
+    def eject(self, addresses: frozenset[str], at_s: float, *, since_s: float, until_s: float) -> None:
+        """These are ejected now, and no others: known at `at_s`, and so from some moment between the others on."""
         self._ejected = addresses
+        known = len(self.looks)
         if self._base is not None:
             self.accept(replace(self._base, at_s=at_s), since_s=since_s)
+        if len(self.looks) > known and until_s > since_s:
+            self._mark(until_s, len(self.looks) - 1)
 
     def _tell(self, event: Event) -> None:
         """Keep an event. Who joins before it is ready has joined once it is."""

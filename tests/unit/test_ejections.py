@@ -16,10 +16,10 @@ def test_who_is_passed_over_when_due_is_ejected_and_with_a_call_let_back() -> No
     assert not watch.look(1.2, {"a": 25, "b": 15, "c": 25}, THIRD)  # 6.7 were due
     assert watch.look(1.3, {"a": 35, "b": 15, "c": 35}, THIRD)
     assert watch.ejected == {"b"}
-    assert watch.last_s["b"] == 1.1
+    assert (watch.since_s, watch.until_s) == (1.0, 1.1)  # its last call came between these looks
     assert not watch.look(1.4, {"a": 45, "b": 15, "c": 45}, THIRD)
     assert watch.look(1.5, {"a": 46, "b": 16, "c": 46}, THIRD)
-    assert watch.ejected == frozenset()
+    assert (watch.ejected, watch.since_s, watch.until_s) == (frozenset(), 1.4, 1.5)
 
 
 def test_a_small_share_is_no_ejection() -> None:
