@@ -29,6 +29,9 @@ MOST_CONNECTIONS = 64
 PASSED_OVER = 10.0
 """So many calls an endpoint must have been due to get, and has not got, to count as ejected."""
 
+HEARD_WITHIN_S = 15.0
+"""It takes that long at two calls a second over three endpoints."""
+
 
 def can_be_seen(policy: Policy) -> bool:
     """Whether ejections show in the traffic: under ring_hash an endpoint may get nothing for want of keys."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lb_client.by_policy import RING_HASH
 from lb_client.driver import CallDriver, Load, Run
-from lb_client.ejections import even_shares, follow_ejections
+from lb_client.ejections import HEARD_WITHIN_S, even_shares, follow_ejections
 from lb_client.history.recording import NOBODY_TOLD, RunRecording, Told
 from lb_client.records import CallRecorder
 from lb_client.report import Question, Report, build_report
@@ -82,6 +82,8 @@ class Measurement:
         self.seen: list[Happening] = []
         self._weights = weights
         self._ejects = ejects
+        if ejects:
+            self.recorder.hold_s = HEARD_WITHIN_S
         self._driver = CallDriver(
             channel, method, request, self.recording, load, metadata=metadata, labels=labels, weights=weights
         )

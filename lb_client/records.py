@@ -108,9 +108,11 @@ class CallRecorder:
         statuses: Count by status code's name.
         failures: The first few distinct (status, details), with their counts.
         backends: Tally by (replica, address); ("", "") where nobody is known to have answered.
+        hold_s: How late one may hear of a change: calls of so long can still be told apart by when they began.
     """
 
     def __init__(self) -> None:
+        self.hold_s = 2 * LEAD_S
         self.calls = 0
         self.failed = 0
         self.retried = 0
@@ -174,7 +176,7 @@ class CallRecorder:
         self._slice = _Slice.none()
 
     def _begin_slice(self, start_s: float) -> None:
-        while self._slices and self._slices[0].end_s < start_s - 2 * LEAD_S:
+        while self._slices and self._slices[0].end_s < start_s - self.hold_s:
             self._keep(self._slices.popleft())
         tick_s = start_s // SLICE_S * SLICE_S
         # It does not reach over the border of a segment.

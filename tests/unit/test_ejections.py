@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lb_client.ejections import EjectionWatch, can_be_seen, even_shares
+from lb_client.ejections import HEARD_WITHIN_S, EjectionWatch, can_be_seen, even_shares
 from lb_client.membership import Member, Membership, MemberState, events_between
 from lb_client.policy import OutlierDetection, PickFirst, RingHash, RoundRobin, WeightedRoundRobin
+from lb_client.records import CallRecord, CallRecorder
 
 THIRD = dict.fromkeys(("a", "b", "c"), 1 / 3)
 
@@ -63,3 +64,16 @@ def test_an_ejection_is_an_event_and_so_is_its_end() -> None:
     assert [(e.kind, e.text) for e in events_between(out, all_well)] == [("let-back", "r2 was let back")]
     assert even_shares(out) == {"a": 0.5, "b": 0.5}
     assert even_shares(None) == {}
+
+
+def test_a_change_that_is_heard_of_late_takes_the_calls_since_out_of_the_judged() -> None:
+    patient, usual = CallRecorder(), CallRecorder()
+    patient.hold_s = HEARD_WITHIN_S
+    for recorder in (patient, usual):
+        for number in range(200):
+            recorder.add(CallRecord(100.0 + number / 25, 0.01, replica="r1", address="a:1"))
+        recorder.mark(104.0, 1)  # heard of at 108
+    judged = [sum(sum(s.counts.values()) for s in each.segments if s.settled) for each in (patient, usual)]
+    # With the usual patience it is too late to tell apart the calls from 104 s on.
+    assert judged[0] <= 100 < judged[1]
+    assert sum(sum(s.counts.values()) for s in patient.segments) == 200
