@@ -306,7 +306,7 @@ class _Soak:
         for first_s, last_s, number in _windows([call[0] - self._begin_s for call in told["told"] if call[2] != "OK"]):
             self._outcome.facts.append(f"  {number} failed that were sent from {first_s:.1f} to {last_s:.1f} s")
         for status, number in sorted(told["statuses"].items(), key=lambda item: -item[1])[:8]:
-            self._outcome.facts.append(f"  {number} {status[:150]}")
+            self._outcome.facts.append(f"  {number} {status[:600]}")
         if ledger["unaccounted"] or ledger["gap"] or ledger["beyond"]:
             self._outcome.wrong.append(
                 f"not every call is accounted for: {ledger['unaccounted']}, {ledger['beyond']} unnamed; {ledger['gap']}"
