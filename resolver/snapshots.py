@@ -147,6 +147,9 @@ class SnapshotSource:
                         self._take(endpoint, verdict)
             except (Exception, SystemExit) as error:  # noqa: BLE001 -- a check's fault must not end the check
                 self._tell_failure(f"the health check of {_named(endpoint)} failed; its last verdict stays", error)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return  # the check kept the cancellation to itself
             await asyncio.sleep(backoff.next_s())
 
     def _take(self, endpoint: Endpoint, verdict: Verdict) -> None:

@@ -70,8 +70,10 @@ class Sources:
     def mend(self) -> None:
         """Begin those again that have ended by themselves: they bear what a registry does, but not a fault of ours."""
         for key, running in self._running.items():
-            if running.task.done():
-                error = None if running.task.cancelled() else running.task.exception()
+            # One that was told to end and still does is as good as gone: what it waits for may never come.
+            if running.task.done() or running.task.cancelling():
+                gone = running.task.done() and not running.task.cancelled()
+                error = running.task.exception() if gone else None
                 _log.critical("what follows %s ended; it is begun again", running.spec.target, exc_info=error)
                 self._running[key] = self._begin(key, running.spec, running.factory, running.subscriptions)
 

@@ -315,3 +315,24 @@ async def test_who_is_silent_gets_no_calls_but_where_nobody_answers_the_silent_k
         await hands.shows({1: "healthy", 2: "unhealthy", 3: "unhealthy"})
         hands.sets.put_nowait([B, C])
         await hands.shows({2: "unhealthy", 3: "unhealthy"})
+
+
+async def test_a_check_that_keeps_its_cancellation_to_itself_ends_with_the_source_all_the_same() -> None:
+    hands = Hands()
+    begun = asyncio.Event()
+
+    async def stubborn(_endpoint: Endpoint) -> AsyncGenerator[Verdict, None]:
+        yield Verdict(WELL)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("something else went wrong on the way") from None
+
+    source = SnapshotSource("test", hands.watch, check=stubborn, publish=hands.published.append)
+    task = asyncio.create_task(source.run())
+    hands.sets.put_nowait([A])
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    assert task.done()
