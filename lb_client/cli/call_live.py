@@ -12,7 +12,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, TextIO
 
 from lb_client.cli.call_screen import Screen
-from lb_client.membership import MOMENT_MAX_S, MOMENT_S, in_order, natural_key
+from lb_client.membership import MOMENT_MAX_S, MOMENT_S, MemberState, in_order, natural_key
 from lb_client.paper import BOLD, DIM, GREEN, RED, YELLOW
 from lb_client.phrases import counted, duration, printable
 from lb_client.rows import NOBODY
@@ -183,13 +183,16 @@ class LiveSpread:
         for key in sorted(rates, key=_order):
             replica, address = key
             label = f"{replica} ({address})" if named[replica] > 1 else replica or address or "nobody"
-            pieces.append(f"{label} {'gone' if self._is_gone(key, rates) else f'{rates[key] / total:.1%}'}")
+            pieces.append(f"{label} {self._absence(key, rates) or f'{rates[key] / total:.1%}'}")
         return "  ".join(pieces)
 
-    def _is_gone(self, key: tuple[str, str], rates: Rates) -> bool:
-        """Whether the backend is no longer one of those that take calls, and has answered the last it got."""
+    def _absence(self, key: tuple[str, str], rates: Rates) -> str:
+        """Why a backend that has answered its last call gets no more: `gone`, or `stands by`; "" while it gets some."""
         now = self._measurement.tracker.now
-        return now is not None and key != NOBODY and key[1] not in now.ready_addresses and not rates.get(key)
+        if now is None or key == NOBODY or key[1] in now.ready_addresses or rates.get(key):
+            return ""
+        stands_by = any(m.address == key[1] and m.state is MemberState.STANDBY for m in now.members)
+        return MemberState.STANDBY.value if stands_by else "gone"
 
     def _head(self, paper: Paper, now_s: float) -> str:
         load, recorder = self._measurement.load, self._measurement.recorder
@@ -218,8 +221,8 @@ class LiveSpread:
             name = f"{printable(replica or '—')[:id_width]:<{id_width}}"
             where = f"{printable(address or _NOBODY)[:address_width]:<{address_width}}"
             figures = f"{rate:>7,.0f}  {counts[key]:>10,}  {counts[key] / total:>6.1%}"
-            if self._is_gone(key, rates):
-                lines.append(paper.paint(f" {name}  {where}  {'gone':<{bar_width + 7}}  {figures}", DIM))
+            if absence := self._absence(key, rates):
+                lines.append(paper.paint(f" {name}  {where}  {absence:<{bar_width + 7}}  {figures}", DIM))
                 continue
             bar = paper.paint(paper.bar(rate / top_rate if top_rate else 0.0, bar_width), GREEN)
             lines.append(f" {paper.paint(name, BOLD)}  {where}  {bar} {share:>6.1%}  {figures}")

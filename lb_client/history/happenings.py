@@ -72,7 +72,7 @@ class Happening:
     Attributes:
         at_s: When (`time.monotonic`).
         source: `client` for what this client noticed, `cluster` for what the cluster says.
-        kind: The client's: joined, left, ready, unhealthy, draining, ejected, connected, disconnected, nack.
+        kind: The client's: joined, left, ready, standby, unhealthy, draining, ejected, connected, disconnected, nack.
             The cluster's: as cluster.proto has them.
         replica: Its name; "" for none.
         address: Its address; "" for none.

@@ -66,6 +66,7 @@ def assert_good(report: dict[str, Any]) -> None:
 
 
 def test_zones_come_first_fail_over_and_return_and_outlast_scaling_and_death() -> None:
+    require_envoy()
     with up("--replicas", "4", "--zones", "a,b") as view:
         assert [replica["zone"] for replica in view["replicas"]] == ["a", "b", "a", "b"]
         own = call("--zone", "a", "-n", "40")
@@ -76,6 +77,7 @@ def test_zones_come_first_fail_over_and_return_and_outlast_scaling_and_death() -
             eventually(lambda: assert_called("r1", "r3"))
             lbdemo("health", "r1", "r3", "not-serving", ok=True)
             eventually(lambda: assert_called("r2", "r4"))
+            assert calls(call("--via", "proxy", "--zone", "a", "-n", "20")) == {"r2": 10, "r4": 10}
             lbdemo("health", "r1", "r3", "auto", ok=True)
             report = over()
         assert_good(report)
