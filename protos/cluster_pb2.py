@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/cluster.proto\x12\tlbdemo.v1\"\x12\n\x10GetStatusRequest\")\n\x12WatchStatusRequest\x12\x13\n\x0binterval_ms\x18\x01 \x01(\r\" \n\x0cScaleRequest\x12\x10\n\x08replicas\x18\x01 \x01(\r\"\x11\n\x0fShutdownRequest\"\x12\n\x10RebalanceRequest\"\x1f\n\x0eRebalanceReply\x12\r\n\x05\x61sked\x18\x01 \x01(\x04\"\xd1\x01\n\rReplicaStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x1f\n\x05phase\x18\x03 \x01(\x0e\x32\x10.lbdemo.v1.Phase\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x04\x12\x11\n\tin_flight\x18\x07 \x01(\x04\x12\x10\n\x08uptime_s\x18\x08 \x01(\x01\x12\x10\n\x08restarts\x18\t \x01(\r\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07streams\x18\x0b \x01(\x04\"\xc0\x01\n\rClusterStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12\x0e\n\x06wanted\x18\x04 \x01(\r\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.lbdemo.v1.ReplicaStatus\x12\x16\n\x0esupervisor_pid\x18\x06 \x01(\r\x12\x12\n\nlog_folder\x18\x07 \x01(\t\x12\x14\n\x0cservice_spec\x18\x08 \x01(\t\"\x11\n\x0fGetStatsRequest\"\xda\x01\n\x0cReplicaStats\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06health\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x10\n\x08uptime_s\x18\x06 \x01(\x01\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x0f\n\x07streams\x18\x08 \x01(\x04\x12\x14\n\x0copen_streams\x18\t \x01(\x04\x12\x19\n\x11messages_received\x18\n \x01(\x04\x12\x15\n\rmessages_sent\x18\x0b \x01(\x04*d\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x0f\n\x0b\x42\x41\x43KING_OFF\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x32\xe6\x02\n\x07\x43luster\x12\x44\n\tGetStatus\x12\x1b.lbdemo.v1.GetStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12J\n\x0bWatchStatus\x12\x1d.lbdemo.v1.WatchStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12<\n\x05Scale\x12\x17.lbdemo.v1.ScaleRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x44\n\x08Shutdown\x12\x1a.lbdemo.v1.ShutdownRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x32\x93\x01\n\x07Replica\x12\x41\n\x08GetStats\x12\x1a.lbdemo.v1.GetStatsRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/cluster.proto\x12\tlbdemo.v1\"\x12\n\x10GetStatusRequest\")\n\x12WatchStatusRequest\x12\x13\n\x0binterval_ms\x18\x01 \x01(\r\" \n\x0cScaleRequest\x12\x10\n\x08replicas\x18\x01 \x01(\r\"\x11\n\x0fShutdownRequest\",\n\x10RebalanceRequest\x12\x18\n\x10opened_before_ns\x18\x01 \x01(\x04\"\x1f\n\x0eRebalanceReply\x12\r\n\x05\x61sked\x18\x01 \x01(\x04\"\xd1\x01\n\rReplicaStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x1f\n\x05phase\x18\x03 \x01(\x0e\x32\x10.lbdemo.v1.Phase\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x04\x12\x11\n\tin_flight\x18\x07 \x01(\x04\x12\x10\n\x08uptime_s\x18\x08 \x01(\x01\x12\x10\n\x08restarts\x18\t \x01(\r\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07streams\x18\x0b \x01(\x04\"\xc0\x01\n\rClusterStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12\x0e\n\x06wanted\x18\x04 \x01(\r\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.lbdemo.v1.ReplicaStatus\x12\x16\n\x0esupervisor_pid\x18\x06 \x01(\r\x12\x12\n\nlog_folder\x18\x07 \x01(\t\x12\x14\n\x0cservice_spec\x18\x08 \x01(\t\"\x11\n\x0fGetStatsRequest\"\xda\x01\n\x0cReplicaStats\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06health\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x10\n\x08uptime_s\x18\x06 \x01(\x01\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x0f\n\x07streams\x18\x08 \x01(\x04\x12\x14\n\x0copen_streams\x18\t \x01(\x04\x12\x19\n\x11messages_received\x18\n \x01(\x04\x12\x15\n\rmessages_sent\x18\x0b \x01(\x04*d\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x0f\n\x0b\x42\x41\x43KING_OFF\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x32\xe6\x02\n\x07\x43luster\x12\x44\n\tGetStatus\x12\x1b.lbdemo.v1.GetStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12J\n\x0bWatchStatus\x12\x1d.lbdemo.v1.WatchStatusRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12<\n\x05Scale\x12\x17.lbdemo.v1.ScaleRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x12\x44\n\x08Shutdown\x12\x1a.lbdemo.v1.ShutdownRequest\x1a\x18.lbdemo.v1.ClusterStatus\"\x00\x30\x01\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x32\x93\x01\n\x07Replica\x12\x41\n\x08GetStats\x12\x1a.lbdemo.v1.GetStatsRequest\x1a\x17.lbdemo.v1.ReplicaStats\"\x00\x12\x45\n\tRebalance\x12\x1b.lbdemo.v1.RebalanceRequest\x1a\x19.lbdemo.v1.RebalanceReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=851
-  _globals['_PHASE']._serialized_end=951
+  _globals['_PHASE']._serialized_start=877
+  _globals['_PHASE']._serialized_end=977
   _globals['_GETSTATUSREQUEST']._serialized_start=35
   _globals['_GETSTATUSREQUEST']._serialized_end=53
   _globals['_WATCHSTATUSREQUEST']._serialized_start=55
@@ -42,19 +42,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHUTDOWNREQUEST']._serialized_start=132
   _globals['_SHUTDOWNREQUEST']._serialized_end=149
   _globals['_REBALANCEREQUEST']._serialized_start=151
-  _globals['_REBALANCEREQUEST']._serialized_end=169
-  _globals['_REBALANCEREPLY']._serialized_start=171
-  _globals['_REBALANCEREPLY']._serialized_end=202
-  _globals['_REPLICASTATUS']._serialized_start=205
-  _globals['_REPLICASTATUS']._serialized_end=414
-  _globals['_CLUSTERSTATUS']._serialized_start=417
-  _globals['_CLUSTERSTATUS']._serialized_end=609
-  _globals['_GETSTATSREQUEST']._serialized_start=611
-  _globals['_GETSTATSREQUEST']._serialized_end=628
-  _globals['_REPLICASTATS']._serialized_start=631
-  _globals['_REPLICASTATS']._serialized_end=849
-  _globals['_CLUSTER']._serialized_start=954
-  _globals['_CLUSTER']._serialized_end=1312
-  _globals['_REPLICA']._serialized_start=1315
-  _globals['_REPLICA']._serialized_end=1462
+  _globals['_REBALANCEREQUEST']._serialized_end=195
+  _globals['_REBALANCEREPLY']._serialized_start=197
+  _globals['_REBALANCEREPLY']._serialized_end=228
+  _globals['_REPLICASTATUS']._serialized_start=231
+  _globals['_REPLICASTATUS']._serialized_end=440
+  _globals['_CLUSTERSTATUS']._serialized_start=443
+  _globals['_CLUSTERSTATUS']._serialized_end=635
+  _globals['_GETSTATSREQUEST']._serialized_start=637
+  _globals['_GETSTATSREQUEST']._serialized_end=654
+  _globals['_REPLICASTATS']._serialized_start=657
+  _globals['_REPLICASTATS']._serialized_end=875
+  _globals['_CLUSTER']._serialized_start=980
+  _globals['_CLUSTER']._serialized_end=1338
+  _globals['_REPLICA']._serialized_start=1341
+  _globals['_REPLICA']._serialized_end=1488
 # @@protoc_insertion_point(module_scope)
