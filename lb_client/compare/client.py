@@ -37,7 +37,7 @@ class WalkerClient:
 
     def __enter__(self) -> Self:
         # A file, for nobody reads it meanwhile: a pipe would be full one day (GRPC_TRACE=all), and the walker wait.
-        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 -- closed where the process ends
+        self._said = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(  # noqa: S603 -- our own module, and an errand made here
             [sys.executable, "-m", "lb_client.compare.walker", self._errand.to_json()],
             stdin=subprocess.PIPE,

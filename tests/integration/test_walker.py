@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-
-import pytest
+from typing import TYPE_CHECKING
 
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
 from lb_client.compare.client import WalkerClient
 from lb_client.compare.walker import Errand
 from lb_client.compare.ways import SINGLE
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_walker_that_logs_more_than_a_pipe_holds_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
