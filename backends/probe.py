@@ -61,7 +61,8 @@ class ReplicaProbe:
     async def rebalance(self, addresses: Mapping[str, str]) -> int:
         """Have these replicas ask their streams to move; returns how many were asked. Who is silent counts none."""
         await self.gather(addresses)  # which opens the channels
-        found = await asyncio.gather(*(self._rebalance(self._asked[a].channel) for a in addresses.values()))
+        request = cluster_pb2.RebalanceRequest(opened_before_ns=time.monotonic_ns())
+        found = await asyncio.gather(*(self._rebalance(self._asked[a].channel, request) for a in addresses.values()))
         return sum(found)
 
     async def tell(self, address: str, method: str, request: Any) -> str:
@@ -78,11 +79,11 @@ class ReplicaProbe:
                 return f"refuses: {error.details()}"
         return ""
 
-    async def _rebalance(self, channel: grpc.aio.Channel) -> int:
+    async def _rebalance(self, channel: grpc.aio.Channel, request: cluster_pb2.RebalanceRequest) -> int:
         async with self._slots:
             try:
                 stub = cluster_pb2_grpc.ReplicaStub(channel)
-                return (await stub.Rebalance(cluster_pb2.RebalanceRequest(), timeout=DEADLINE_S)).asked
+                return (await stub.Rebalance(request, timeout=DEADLINE_S)).asked
             except (grpc.aio.AioRpcError, asyncio.CancelledError):  # its channel was closed: the replica left
                 return 0
 

@@ -194,8 +194,8 @@ class Replica:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return await self._stats(request, context)
 
-    async def _rebalance(self, _request: object, _context: object) -> cluster_pb2.RebalanceReply:
-        return cluster_pb2.RebalanceReply(asked=self.rebalance())
+    async def _rebalance(self, request: cluster_pb2.RebalanceRequest, _context: object) -> cluster_pb2.RebalanceReply:
+        return cluster_pb2.RebalanceReply(asked=self._moves.rebalance(request.opened_before_ns))
 
     def rebalance(self) -> int:
         """Ask the long streams that are open now to move; returns how many were asked."""

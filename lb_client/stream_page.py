@@ -29,7 +29,8 @@ def page_of(report: StreamReport, paper: Paper) -> str:
 
 def title_of(report: StreamReport, paper: Paper) -> str:
     """The first line."""
-    return paper.paint(f" {title(report.policy, report.target, report.script.mode.value, paper)}", BOLD)
+    policy = report.policy if report.via == "client" else f"{report.policy} in a proxy"
+    return paper.paint(f" {title(policy, report.target, report.script.mode.value, paper)}", BOLD)
 
 
 def title(policy: str, target: str, mode: str, paper: Paper) -> str:

@@ -129,8 +129,7 @@ class StreamReport:
     @property
     def rows(self) -> list[Row]:
         """One for each replica, in the order of their names; those that got nothing too."""
-        members = (*self.ready, *self.ready_now)
-        rows = {(member.id, member.address): Row(member.id, member.address) for member in members}
+        rows = {key: Row(*key) for key in (*self._keys(self.ready), *self._keys(self.ready_now))}
         for talk in self.talks:
             for home in talk.homes:
                 row = rows.setdefault((home.replica, home.address), Row(home.replica, home.address))
@@ -143,6 +142,19 @@ class StreamReport:
             row.failed += talk.failed
         known = [row for row in rows.values() if row.id or row.address or row.opened]
         return sorted(known, key=lambda row: natural_key(row.id, row.address))
+
+    def _keys(self, members: Sequence[Member]) -> list[tuple[str, str]]:
+        """Names and addresses; the name is the answers' where only they told it. Nobody where a front hides them."""
+        told = {home.address: home.replica for talk in self.talks for home in talk.homes if home.address}
+        return [(m.id or told.get(m.address, ""), m.address) for m in members] if not self.front else []
+
+    @property
+    def front(self) -> str:
+        """The one address behind which others answered: of a proxy, most often. "" when there is none."""
+        addresses = {member.address for member in (*self.ready, *self.ready_now)}
+        answered = {home.address for talk in self.talks for home in talk.homes if home.address}
+        named = any(member.id for member in (*self.ready, *self.ready_now))
+        return addresses.pop() if len(addresses) == 1 and answered and not named and not answered & addresses else ""
 
     @property
     def sent(self) -> int:
@@ -198,7 +210,7 @@ class StreamReport:
     def even(self) -> bool | None:
         """Whether the streams are spread as evenly as can be; None where that cannot be said."""
         counts = [row.streams for row in self._judged]
-        if self.policy != "round_robin" or not counts or sum(counts) != len(self.talks):
+        if self.policy != "round_robin" or not counts or sum(counts) != len(self.talks) or self.front:
             return None
         # Streams that moved came in a second round, which round_robin begins where it likes.
         return spread(counts) <= 1 or (None if self.moves else False)
@@ -206,7 +218,7 @@ class StreamReport:
     @property
     def _judged(self) -> list[Row]:
         """The rows of those who can be picked, or have streams: whoever left has had his share."""
-        now = {(member.id, member.address) for member in self.ready_now}
+        now = set(self._keys(self.ready_now))
         return [row for row in self.rows if (row.id or row.address) and (row.streams or (row.id, row.address) in now)]
 
     def verdict(self) -> tuple[bool | None, str, list[str]]:
@@ -219,7 +231,9 @@ class StreamReport:
         even, where = self.even, f"{counted(len(self.talks), 'stream')} over {counted(len(rows), 'endpoint')}"
         low, high = even_share(len(self.talks), max(1, len(rows)))
         expected = f"{low}" if low == high else f"{low} or {high}"
-        if even is None:
+        if self.front:
+            first = f"{where} behind {self.front}, {streams}."
+        elif even is None:
             first = f"{where}, {streams}."
         elif even:
             first = f"Calls are balanced: {where}, {streams}."
@@ -237,7 +251,10 @@ class StreamReport:
             )
         else:
             second = f"Messages are not balanced: {messages}. A stream stays on its replica, and so do its messages."
-        old = {(member.id, member.address) for member in self.ready}
+        old = set(self._keys(self.ready))
+        if self.front:
+            reason = f"{self.front} is one address: a proxy or an L4 balancer chooses there, not this client's policy."
+            return even, first, [second, reason]
         late = [row.id or row.address for row in rows if not row.opened and (row.id, row.address) not in old]
         if late:
             reason = f"{and_more(late)} came when the streams were open: 'lbdemo rebalance' spreads them again."
@@ -259,6 +276,8 @@ class StreamReport:
             first = f"One stream, {counted(talk.sent + talk.received, 'message')}, moved {often}: {way}."
         rest = "Calls are balanced, messages are not: a stream stays on its replica"
         rest += f", and {and_more(idle)} got none." if idle else "."
+        if self.front:
+            return None, first, [rest, f"{self.front} is one address, and chose who has the stream."]
         return None, first, [rest]
 
     def as_dict(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class MovingStream(Generic[Request, Answer]):
         metadata: Sent each time the stream is opened.
         tries: How often in a row it is opened without an answer before it is given up; 0 never moves it, and then no
             server is told that it could.
-        most: How many requests may be without an answer.
+        most: How many requests may be without an answer; one that never moves keeps none, and has no bound.
         on_move: Called when the stream has been opened again.
     """
 
@@ -82,7 +82,7 @@ class MovingStream(Generic[Request, Answer]):
         self._writing = asyncio.Lock()
         self._closing = False
         self._behind = False
-        self._over = False
+        self._over = self._cancelled = False
         self._catching_up: set[asyncio.Task[None]] = set()
         self.moves = 0
         self.call = self._open()
@@ -93,7 +93,7 @@ class MovingStream(Generic[Request, Answer]):
 
     @property
     def unacknowledged(self) -> int:
-        """How many requests are without an answer."""
+        """How many requests are without an answer; 0 for a stream that never moves."""
         return len(self._acknowledgements)
 
     def _open(self) -> grpc.aio.StreamStreamCall[Request, Answer]:
@@ -111,6 +111,7 @@ class MovingStream(Generic[Request, Answer]):
 
     def cancel(self) -> bool:
         """End it now, CANCELLED for both sides. False if it had ended."""
+        self._cancelled = self._cancelled or not self._over
         self._over = True
         for task in self._catching_up:
             task.cancel()
@@ -126,7 +127,8 @@ class MovingStream(Generic[Request, Answer]):
         async with self._writing:
             if self._over or self._closing:
                 raise asyncio.InvalidStateError("this stream is over, or closed for writing")
-            self._acknowledgements.sent(self._number_of_request(request), request)
+            if self._tries.most:
+                self._acknowledgements.sent(self._number_of_request(request), request)
             if self._behind:
                 await self._catch_up()
                 return
@@ -163,7 +165,7 @@ class MovingStream(Generic[Request, Answer]):
                 self._over = True
                 return None
             number = self._number_of_answer(answer)
-            if number is None:
+            if number is None or not self._tries.most:
                 return answer  # type: ignore[no-any-return]  # as above
             if self._acknowledgements.answered(number):
                 self._tries.answered()
@@ -178,7 +180,10 @@ class MovingStream(Generic[Request, Answer]):
 
     async def _move(self, error: grpc.aio.AioRpcError) -> None:
         """Open the stream elsewhere, or raise."""
-        move = Move.after(error, self.unacknowledged) if self._tries.most and not self._over else None
+        move = Move.after(error, self.unacknowledged) if self._tries.most else None
+        self._expect_not_cancelled(move)
+        if self._over:
+            raise error
         try:
             wait_s = self._tries.next_s(error, move)
         except grpc.RpcError:
@@ -186,6 +191,7 @@ class MovingStream(Generic[Request, Answer]):
             raise
         if wait_s:
             await asyncio.sleep(wait_s)
+            self._expect_not_cancelled(move)
         self.call = self._open()
         self.moves += 1
         self._behind = True
@@ -195,6 +201,11 @@ class MovingStream(Generic[Request, Answer]):
         task = asyncio.create_task(self._catch_up_alone(), name="stream catches up")
         self._catching_up.add(task)
         task.add_done_callback(self._catching_up.discard)
+
+    def _expect_not_cancelled(self, move: Move | None) -> None:
+        """Between two calls there is none to be cancelled, and the stream is all the same."""
+        if self._cancelled and move is not None:
+            raise asyncio.CancelledError("this stream was cancelled")
 
     async def _catch_up_alone(self) -> None:
         async with self._writing:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 REPLICA_KEY, ADDRESS_KEY = "lbdemo-replica", "lbdemo-address"
 
+_MOST = 1_000_000
+"""Unanswered lines that are kept: more than a replica collects, so that it is the replica that refuses."""
+
 
 @dataclass(slots=True)
 class Gate:
@@ -121,7 +124,7 @@ class Talk:
             timeout=script.deadline_s,
             metadata=script.metadata,
             tries=TRIES if script.moves and script.mode.can_move else 0,
-            most=script.count or 100_000,
+            most=script.count or _MOST,
             on_move=self._moved,
         )
         self._stream = stream

@@ -91,7 +91,7 @@ class Witnesses:
     def __init__(self) -> None:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._asked: dict[tuple[str, str], asyncio.Task[ServerView]] = {}
+        self._asked: dict[int, asyncio.Task[ServerView]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,7 +104,8 @@ class Witnesses:
 
     def ask(self, home: Home, name: str) -> asyncio.Task[ServerView]:
         """Ask now, if nobody did: a replica that drains can soon be asked no more."""
-        key = (home.address, name)
+        # By the stay, not by the replica: a stream may come back to where it was.
+        key = id(home)
         if key not in self._asked:
             self._asked[key] = asyncio.create_task(self._view(home, name), name="conversation witness")
         return self._asked[key]
@@ -120,12 +121,6 @@ class Witnesses:
             self._channels[home.address] = grpc.aio.insecure_channel(home.address, options=options)
         async with self._slots:
             return await _view(self._channels[home.address], home, name)
-
-
-async def server_views(talks: Sequence[Talk]) -> dict[str, list[ServerView]]:
-    """By conversation, how each replica where it was saw it."""
-    async with Witnesses() as witnesses:
-        return await witnesses.views(talks)
 
 
 async def _view(channel: grpc.aio.Channel, home: Home, name: str) -> ServerView:

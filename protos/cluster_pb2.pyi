@@ -183,8 +183,10 @@ class ShutdownRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class RebalanceRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("opened_before_ns",)
+    OPENED_BEFORE_NS_FIELD_NUMBER: _ClassVar[int]
+    opened_before_ns: int
+    def __init__(self, opened_before_ns: _Optional[int] = ...) -> None: ...
 
 class RebalanceReply(_message.Message):
     __slots__ = ("asked",)

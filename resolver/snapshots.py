@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The first snapshot waits for every endpoint's first verdict; once one is healthy, this much longer for the others.
-_FIRST_VERDICTS_S = 0.1
+# The first snapshot waits for every endpoint's first verdict; once one is healthy, this much longer for the others: in
+# vain only where one is frozen. On a busy machine 0.1 s was too short for healthy ones: channels began without them.
+_FIRST_VERDICTS_S = 0.5
 # A set in which nobody is known to be healthy, and somebody may be, waits this long at most: the first one, so that a
 # call does not fail before it could succeed, and one that replaces all endpoints at once.
 _NOBODY_YET_S = 1.0

@@ -70,9 +70,13 @@ def command(
     whom = target if target is not None else cluster_target(cluster)
     ours = check_target(whom)
     if rooms:
+        if not ours:
+            raise click.UsageError(
+                f"--rooms asks every replica, and target {whom!r} names none: give a resolver's, such as dir:///…"
+            )
         from lb_client.cli.chat_rooms import show_rooms  # noqa: PLC0415 -- help needs none of it
 
-        asyncio.run(show_rooms(whom, ours=ours, as_json=as_json))
+        asyncio.run(show_rooms(whom, as_json=as_json))
         return
     room, name = _checked("--room", room), _checked("--name", _login_name() if name is None else name)
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json and os.environ.get("TERM") != "dumb"

@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 5.0
 
 
-async def show_rooms(target: str, *, ours: bool, as_json: bool) -> None:
-    """Print the rooms that somebody is in.
+async def show_rooms(target: str, *, as_json: bool) -> None:
+    """Print the rooms that somebody is in, on the replicas of a target of ours.
 
     Raises:
         Failure: The replicas are not known, or none of them answers.
     """
-    if not ours:
-        raise Failure("--rooms asks every replica, and this target names none: give a resolver's, such as dir:///…")
     addresses = await _addresses(target)
     answers = await asyncio.gather(*map(_ask, addresses), return_exceptions=True)
     replies = [answer for answer in answers if isinstance(answer, chat_pb2.ListRoomsReply)]

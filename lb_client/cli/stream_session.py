@@ -105,7 +105,8 @@ class _Scribe:
         if plan.timeline:
             paper = Paper.of(sys.stdout)
             self._timeline = Timeline(paper, status=plan.script.mode.status)
-            name = title(plan.policy, plan.target, plan.script.mode.value, paper)
+            policy = f"{plan.policy} in a proxy" if plan.proxied else plan.policy
+            name = title(policy, plan.target, plan.script.mode.value, paper)
             self._print("", f" {paper.paint(name, BOLD)}", "", self._timeline.head())
 
     def tell(self, moment: Moment) -> None:

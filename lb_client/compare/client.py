@@ -6,7 +6,8 @@ import contextlib
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Self
+import tempfile
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from lb_client.compare.walker import Errand
@@ -32,13 +33,16 @@ class WalkerClient:
         self._errand = errand
         self.connections: dict[str, int] = {}
         self._process: subprocess.Popen[str] | None = None
+        self._said: IO[str] | None = None
 
     def __enter__(self) -> Self:
+        # A file, for nobody reads it meanwhile: a pipe would be full one day (GRPC_TRACE=all), and the walker wait.
+        self._said = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(  # noqa: S603 -- our own module, and an errand made here
             [sys.executable, "-m", "lb_client.compare.walker", self._errand.to_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
             process_group=0,
         )
@@ -74,13 +78,18 @@ class WalkerClient:
     def _hear(self, process: subprocess.Popen[str]) -> dict[str, Any]:
         line = process.stdout.readline() if process.stdout is not None else ""
         if not line:
-            said = process.stderr.read().strip().splitlines() if process.stderr is not None else []
-            raise WalkError(f"the client for {self._errand.way.title!r} has ended: {[*said, 'without a word'][-1]}")
+            raise WalkError(f"the client for {self._errand.way.title!r} has ended: {self._last_words()}")
         told: dict[str, Any] = json.loads(line)
         return told
 
-    @staticmethod
-    def _end(process: subprocess.Popen[str], *, at_once: bool) -> None:
+    def _last_words(self) -> str:
+        if self._said is None:
+            return "without a word"
+        self._said.seek(0)
+        said = [line.strip() for line in self._said if line.strip()]
+        return said[-1] if said else "without a word"
+
+    def _end(self, process: subprocess.Popen[str], *, at_once: bool) -> None:
         """End it in good order: it has a private folder to remove. One that does not end is killed."""
         if at_once:
             process.terminate()
@@ -92,6 +101,6 @@ class WalkerClient:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        for file in (process.stdout, self._said):
+            if file is not None:
+                file.close()

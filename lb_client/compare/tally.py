@@ -75,10 +75,12 @@ def spread_text(counts: Mapping[str, int]) -> tuple[str, bool]:
     taken = [name for name, figure in counts.items() if figure]
     if not taken:
         return "nothing", False
-    if max(figures) - min(figures) <= 1:
-        return ("even", True) if len(figures) > 1 else ("the only one", True)
-    if len(taken) == 1:
+    if len(figures) == 1:
+        return "the only one", True
+    if len(taken) == 1:  # one call too: it says nothing of how the next ones would spread
         return f"all {taken[0]}", False
+    if max(figures) - min(figures) <= 1:
+        return "even", True
     if len(taken) < len(figures):
         return f"on {len(taken)} of {len(figures)}", False
     return "uneven", False

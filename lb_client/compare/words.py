@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from lb_client.compare.tally import counts_text, spread_text
 from lb_client.compare.ways import PICK_FIRST, PROXY_L4, PROXY_L7, ROUND_ROBIN
-from lb_client.phrases import counted
 
 if TYPE_CHECKING:
     from lb_client.compare.result import Comparison, Walked
@@ -77,7 +76,8 @@ def _connections(comparison: Comparison) -> str:
 def _streams(comparison: Comparison, client: Walked) -> str:
     messages = comparison.requested["messages"]
     spread = counts_text(comparison.named(client.streams.by_address).values())
+    what = "its message" if messages == 1 else f"all its {messages:,} messages"
     return (
-        f"A stream is one call: it was balanced once, when it began ({spread} by round_robin), and all its "
-        f"{counted(messages, 'message')} went to that replica, whichever the way."
+        f"A stream is one call: it was balanced once, when it began ({spread} by round_robin), and {what} went to that "
+        "replica, whichever the way."
     )

@@ -331,7 +331,7 @@ async def test_who_never_reads_is_dropped_and_told_and_slows_nobody() -> None:
                     await bob.line()
                 slowest_s = max(slowest_s, loop.time() - began_s)
                 await asyncio.sleep(0.03)  # the speakers keep to their rate
-            assert slowest_s < 1
+            assert slowest_s < 5  # who waited for the sleeper would wait for ever
             code, text = await sleeper.refused()
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert text.startswith("you read too slowly")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,20 @@ async def test_rebalance_asks_the_streams_that_can_move_and_counts_them() -> Non
         await staying.write(line(2))
         assert await staying.read() == line(2)
         staying.cancel()
+
+
+async def test_stream_that_came_after_a_rebalance_began_is_not_asked_again() -> None:
+    """Replicas are asked one after the other: who has moved already would move twice."""
+    async with serving() as (_, channel, stub):
+        replica: Any = cluster_pb2_grpc.ReplicaStub(channel)
+        began = cluster_pb2.RebalanceRequest(opened_before_ns=time.monotonic_ns())
+        call = stub.PingPong(timeout=20, metadata=CAN_MOVE)
+        await call.write(line(1))
+        assert await call.read() == line(1)
+        assert (await replica.Rebalance(began)).asked == 0
+        later = cluster_pb2.RebalanceRequest(opened_before_ns=time.monotonic_ns())
+        assert (await replica.Rebalance(later)).asked == 1
+        assert await call.code() is STATUS.UNAVAILABLE
 
 
 async def test_line_read_is_answered_before_a_move() -> None:

@@ -193,6 +193,33 @@ async def test_without_tries_it_never_moves_and_the_server_does_not_ask(tmp_path
         assert await stream.read() == line(2)
 
 
+async def test_stream_that_never_moves_keeps_nothing_and_has_no_bound(tmp_path: Path) -> None:
+    """What has no numbered answers would be kept for ever."""
+    async with serving(tmp_path, 1) as (_, stub), moving(stub.CollectThenAnswer, tries=0, most=2) as stream:
+        for number in range(1, 6):
+            await stream.write(line(number))
+        assert stream.unacknowledged == 0
+        await stream.done_writing()
+        assert [answer.number async for answer in stream] == [1, 2, 3, 4, 5]
+
+
+async def test_cancelled_between_two_tries_it_is_not_opened_again() -> None:
+    async with (
+        grpc.aio.insecure_channel("127.0.0.1:1", options=(("grpc.enable_http_proxy", 0),)) as channel,
+        moving(conversation_pb2_grpc.ConversationStub(channel).PingPong, tries=1000) as stream,
+    ):
+        reading = asyncio.create_task(stream.read())
+        # By then it waits for most of the time: refused at once, again after half a second.
+        await aeventually(lambda: _assert_equal(stream.moves >= 7, True))
+        await aeventually(lambda: _assert_equal(stream.call.done(), True))
+        moves = stream.moves
+        stream.cancel()
+        stream.cancel()  # as leaving the block does
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert stream.moves == moves
+
+
 async def test_other_ends_come_out_as_they_are(tmp_path: Path) -> None:
     async with serving(tmp_path, 1) as (_, stub):
         async with moving(stub.PingPong, timeout=0.2) as stream:

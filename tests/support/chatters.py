@@ -100,7 +100,7 @@ class Party:
         person = Person(session)
         self.people.append(person)
         self._tasks.append(asyncio.create_task(person.listen()))
-        await asyncio.wait_for(session.entered(), 10)
+        await asyncio.wait_for(session.entered(), 30)
         return person
 
     async def join_all(self, rooms: int, each: int) -> None:
@@ -108,7 +108,7 @@ class Party:
         for number in range(rooms):
             for who in range(each):
                 await self.join(f"room-{number}", f"p{who}")
-        await aeventually(self.expect_together)
+        await aeventually(self.expect_together, within_s=20)
         for person in self.people:
             person.events.clear()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-def eventually(check: Callable[[], object], *, within_s: float = 5.0, every_s: float = 0.005) -> None:
+def eventually(check: Callable[[], object], *, within_s: float = 20.0, every_s: float = 0.005) -> None:
     """Call `check` until it raises no AssertionError; raise its last one after `within_s` seconds."""
     end = time.monotonic() + within_s
     while True:
@@ -26,7 +26,7 @@ def eventually(check: Callable[[], object], *, within_s: float = 5.0, every_s: f
 
 
 async def aeventually(
-    check: Callable[[], object | Awaitable[object]], *, within_s: float = 5.0, every_s: float = 0.005
+    check: Callable[[], object | Awaitable[object]], *, within_s: float = 20.0, every_s: float = 0.005
 ) -> None:
     """The same on a running loop; `check` may be a coroutine function."""
     end = time.monotonic() + within_s

@@ -171,6 +171,7 @@ def test_counts_are_told_one_by_one_or_of_many_by_their_range(counts: list[int],
         ({"r1": 0, "r2": 100, "r3": 0}, "all r2", False),
         ({"r1": 50, "r2": 50, "r3": 0}, "on 2 of 3", False),
         ({"r1": 100}, "the only one", True),
+        ({"r1": 1, "r2": 0, "r3": 0}, "all r1", False),
         ({"r1": 0}, "nothing", False),
         ({"r1": 1, "r2": 0, "r3": 1}, "even", True),
     ],
@@ -231,6 +232,11 @@ def test_the_paragraph_says_what_the_figures_show(comparison: Comparison) -> Non
     assert "1.50 times as long at the median (0.75 ms for 0.50 ms)" in text
     assert "1.75 times the CPU, 150 µs of it Envoy's" in text
     assert "2/2/2 by round_robin" in text
+
+
+def test_the_paragraph_counts_one_message_as_one(comparison: Comparison) -> None:
+    one = replace(comparison, requested={**comparison.requested, "messages": 1})
+    assert "and its message went to that replica" in explanation(one)
 
 
 def test_the_paragraph_does_not_claim_what_was_not_so(comparison: Comparison) -> None:

@@ -102,7 +102,18 @@ async def test_the_first_snapshot_waits_for_the_first_verdicts() -> None:
         assert len(hands.published) == 1
 
 
-async def test_the_first_snapshot_waits_only_a_moment_for_the_slowest() -> None:
+async def test_an_endpoint_that_answers_late_on_a_busy_machine_is_in_the_first_snapshot() -> None:
+    hands = Hands()
+    async with hands.source():
+        hands.sets.put_nowait([A, B])
+        hands.say(A, WELL)
+        asyncio.get_running_loop().call_later(0.2, hands.say, B, WELL)
+        await hands.shows({1: "healthy", 2: "healthy"})
+        assert len(hands.published) == 1
+
+
+async def test_the_first_snapshot_waits_only_a_moment_for_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_FIRST_VERDICTS_S", 0.05)
     hands = Hands()
     async with hands.source():
         hands.sets.put_nowait([A, B])

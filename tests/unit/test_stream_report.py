@@ -105,6 +105,31 @@ def test_replica_that_left_is_not_judged_but_keeps_its_messages() -> None:
     assert found.moves == {"drain": 1}
 
 
+def test_proxy_is_no_replica_that_got_none() -> None:
+    """The channel knows one address, and the answers come from others."""
+    proxy = Member("127.0.0.1:50051")
+    found = report(
+        [FakeTalk(str(n), home((R1, R2)[n % 2])) for n in range(4)], ready=(proxy,), ready_now=(proxy,), target="x:1"
+    )
+    assert [row.id for row in found.rows] == ["r1", "r2"]
+    even, first, rest = found.verdict()
+    assert (even, first) == (None, "4 streams over 2 endpoints behind 127.0.0.1:50051, 2/2.")
+    assert rest[1].startswith("127.0.0.1:50051 is one address: a proxy or an L4 balancer chooses there")
+    even, first, rest = report([FakeTalk("a", home(R1))], ready=(proxy,), ready_now=(proxy,)).verdict()
+    assert first == "One call, 10 messages, all with r1."
+    assert not any("got none" in line for line in rest)
+
+
+def test_address_of_a_replica_is_that_replica_and_no_proxy() -> None:
+    """A channel to addresses has no names; the answers have."""
+    known = (Member(R1.address), Member(R2.address))
+    found = report([FakeTalk("a", home(R1)), FakeTalk("b", home(R1))], ready=known, ready_now=known)
+    assert found.front == ""
+    assert [(row.id, row.address, row.streams) for row in found.rows] == [("r1", R1.address, 2), ("", R2.address, 0)]
+    one = report([FakeTalk("a", home(R1))], ready=known[:1], ready_now=known[:1]).verdict()
+    assert one[2] == ["Calls are balanced, messages are not: a stream stays on its replica."]
+
+
 def test_spread_after_moves_is_no_fault_of_the_policy() -> None:
     talks = [FakeTalk(str(n), home(R3), home(R1), moves=(move(R3),)) for n in range(3)]
     assert report(talks, ready_now=(R1, R2)).even is None
