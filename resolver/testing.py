@@ -122,7 +122,7 @@ def _endpoint(value: Endpoint | str) -> Endpoint:
 
 
 def kill_control_plane() -> bool:
-    """Cancel every task of this process's control plane, as a fault of ours would; False where there is none.
+    """Cancel every task of ours in this process's control plane, as a fault would; False where there is none.
 
     Calls go on with the last endpoints, and the control plane begins again by itself.
     """
@@ -135,7 +135,10 @@ def kill_control_plane() -> bool:
 
     def cancel() -> None:
         for task in asyncio.all_tasks(loop):
-            task.cancel()
+            # Not gRPC's own: cancelled, its server leaves a stream open on which nobody will ever speak again.
+            frame = getattr(task.get_coro(), "cr_frame", None)
+            if frame is not None and frame.f_globals["__name__"].startswith("resolver."):
+                task.cancel()
 
     with contextlib.suppress(RuntimeError):  # it is about to end anyway
         loop.call_soon_threadsafe(cancel)
