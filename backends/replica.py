@@ -51,8 +51,8 @@ _OPTIONS = (
 )
 
 
-_SETTLE_S = 0.1
-"""What remains of a drain after the last call's answer: the time for polite ends and for bytes under way."""
+_SETTLE_S = 1.0
+"""After the last call's answer, so long at most for clients to read it and close; what is left open then is cut."""
 
 
 class Replica:
