@@ -44,7 +44,7 @@ setup: .venv/run.stamp ## Only make the virtual environment: then .venv/bin/lbde
 .PHONY: test
 test: lint types proto-check ## Every check: format, lint, types, code, tests, the docs' commands (JOBS=1: one at a time).
 	@$(PY) -m pytest --dist worksteal --numprocesses \
-	  $(or $(JOBS),$$($(PY) -c 'import os; print(min(4, len(os.sched_getaffinity(0))))'))
+	  $(or $(JOBS),$$($(PY) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))))'))
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Format and lint rules.
