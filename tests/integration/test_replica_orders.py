@@ -267,6 +267,33 @@ async def test_events_of_the_past_then_those_that_come_until_the_cluster_ends() 
             assert [e.number for e in seen] == [1, 2, 3, 4, 5]
 
 
+async def test_reader_that_knows_more_events_than_there_were_waits_and_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(1) as (nursery, supervisor, stub):
+        looks, look = 0, supervisor.history.after
+
+        def counted(number: int) -> Any:
+            nonlocal looks
+            looks += 1
+            assert looks < 10, "it looks again and again, and the supervisor does nothing else"
+            return look(number)
+
+        monkeypatch.setattr(supervisor.history, "after", counted)
+        events = stub.WatchEvents(cluster_pb2.WatchEventsRequest(after=3))
+        await aeventually(lambda: _assert_looks(looks, 1))
+        nursery.serve("r1", "127.0.0.1:1")
+        await aeventually(lambda: _assert_looks(looks, 2))
+        await stub.Drain(_one())
+        nursery.end("r1")
+        assert (await events.read()).number == 4
+        events.cancel()
+
+
+def _assert_looks(looks: int, least: int) -> None:
+    assert looks >= least
+
+
 async def test_client_names_what_is_not_there() -> None:
     with pytest.raises(NotRunningError):
         async with ClusterClient("nowhere"):
