@@ -17,6 +17,9 @@ import grpc.aio
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+_MOST = 0.9
+"""So much of an attempt's time has to be over for it to count as timed out: clocks of two sides differ a little."""
+
 
 class Attempts:
     """A unary method whose calls are made of attempts: called and awaited as what it wraps.
@@ -68,14 +71,16 @@ class AttemptedCall:
         while self._last is None or not self._last.done():
             left_s = self._end_s - time.monotonic()
             self.attempts += 1
-            attempt_s = min(self._attempt_s, left_s)
+            attempt_s, began_s = min(self._attempt_s, left_s), time.monotonic()
             self._last = call = self._method(self._request, timeout=attempt_s, metadata=self._metadata)
             try:
                 return await call
             except grpc.aio.AioRpcError as error:
-                # Said by us, or by a replica that was told our deadline: in both cases its time is over.
-                timed_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-                if not timed_out or self._end_s - time.monotonic() <= 0:
+                # Said by us, or by a replica that was told our deadline: in both cases its time is over. Earlier it is
+                # an answer like any other, of a deadline that is not ours.
+                now_s = time.monotonic()
+                timed_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and now_s - began_s >= attempt_s * _MOST
+                if not timed_out or self._end_s <= now_s:
                     raise
                 self._last = None
         return await self._last
