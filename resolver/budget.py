@@ -28,14 +28,19 @@ class Spent:
 
 
 class BudgetMeter:
-    """Takes in looks, in the order of time, and says whether calls may be retried."""
+    """Takes in looks, in the order of time, and says whether calls may be retried.
 
-    def __init__(self, budget: RetryBudget) -> None:
+    Args:
+        budget: How many retries there may be.
+        waiting: Calls that began before the first look and were not sent by then.
+    """
+
+    def __init__(self, budget: RetryBudget, waiting: int = 0) -> None:
         self._budget = budget
         self._looks: deque[tuple[float, int, int]] = deque()  # (when, calls, retries)
         self._calls = 0
         self._retries = 0
-        self._waiting = 0  # calls that have begun and were not sent: as yet, or ever
+        self._waiting = waiting  # calls that have begun and were not sent: as yet, or ever
 
     @property
     def retries(self) -> int:

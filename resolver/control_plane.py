@@ -392,6 +392,7 @@ class ControlPlane:
             for key in self._sources.retain(used_sources):
                 self.store.remove_source(key)
             self._sources.mend()
+            self._budgets.mend()
             if not self._leases and not self._subscriptions:
                 self._unneeded(self)
                 self._ended.set()

@@ -28,12 +28,14 @@ class Counts:
     attempts: dict[int, int]
     in_flight: int
 
+    @property
+    def waiting(self) -> int:
+        """Calls that have begun and were not sent, as far as these numbers tell."""
+        return min(max(0, sum(self.calls.values()) - sum(self.attempts.values())), self.in_flight)
+
     def since(self, before: Counts) -> tuple[int, int]:
         """Calls and attempts since another look. What has ended its life meanwhile takes its last ones with it."""
         return _grown(before.calls, self.calls), _grown(before.attempts, self.attempts)
-
-
-NOTHING = Counts({}, {}, 0)
 
 
 def counts_of(uri: str) -> Counts:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from resolver.budget import BudgetMeter, Spent
-from resolver.core_counts import NOTHING, counts_of
+from resolver.core_counts import counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +31,15 @@ MOST_TIME = 0.02
 async def keep_budget(budget: RetryBudget, uri: str, allow: Callable[[bool], None]) -> None:
     """Look until cancelled, and tell `allow` each time that it changes whether calls may be retried.
 
+    Only what begins from now on counts: a channel that switches to a budget has a past without one.
+
     Args:
         budget: How many retries there may be.
         uri: The target whose channels are counted, all of this process.
         allow: Told True or False; they may be at first.
     """
-    meter, before, allowed = BudgetMeter(budget), NOTHING, True
+    before, allowed = counts_of(uri), True
+    meter = BudgetMeter(budget, before.waiting)
     while True:
         began_s = time.thread_time()
         now = counts_of(uri)
@@ -65,7 +68,8 @@ class BudgetKeepers:
 
     def __init__(self, allow: Callable[[str, bool], None]) -> None:
         self._allow = allow
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._kept: dict[str, tuple[Service, asyncio.Task[None]]] = {}
+        self._last_failure = ""
 
     def follow(self, service: Service) -> None:
         """The service's budget from now on, where it has one; a new beginning, with retries allowed."""
@@ -73,9 +77,21 @@ class BudgetKeepers:
         self.forget(key)
         if retry is not None and retry.budget is not None:
             keeping = keep_budget(retry.budget, service.uri, lambda allowed: self._allow(key, allowed))
-            self._tasks[key] = asyncio.create_task(keeping, name=f"retry budget of {key}")
+            self._kept[key] = service, asyncio.create_task(keeping, name=f"retry budget of {key}")
 
     def forget(self, key: str) -> None:
         """The service is gone. No error if it had no budget."""
-        if (task := self._tasks.pop(key, None)) is not None:
-            task.cancel()
+        if (kept := self._kept.pop(key, None)) is not None:
+            kept[1].cancel()
+
+    def mend(self) -> None:
+        """Begin those again that have ended by themselves: else nobody would give retries back, or take them away."""
+        for key, (service, task) in list(self._kept.items()):
+            if not task.done():
+                continue
+            error = None if task.cancelled() else task.exception()
+            if self._last_failure != (failure := repr(error)):
+                _log.critical("what keeps the retry budget of %s ended; it is begun again", service.uri, exc_info=error)
+            self._last_failure = failure
+            self._allow(key, True)
+            self.follow(service)

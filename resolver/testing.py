@@ -135,9 +135,10 @@ def kill_control_plane() -> bool:
 
     def cancel() -> None:
         for task in asyncio.all_tasks(loop):
-            # Not gRPC's own: cancelled, its server leaves a stream open on which nobody will ever speak again.
+            # Not gRPC's own: cancelled, its server leaves a stream open on which nobody will ever speak again. What of
+            # it is compiled has frames without names.
             frame = getattr(task.get_coro(), "cr_frame", None)
-            if frame is not None and frame.f_globals["__name__"].startswith("resolver."):
+            if frame is not None and frame.f_globals.get("__name__", "").startswith("resolver."):
                 task.cancel()
 
     with contextlib.suppress(RuntimeError):  # it is about to end anyway
