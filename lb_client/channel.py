@@ -40,6 +40,9 @@ _WITHOUT_EFFECT = {
     "grpc.lb_policy_name": "a live target takes its load-balancing policy from policy=…",
 }
 
+# Who turns it off has core count no calls.
+_COUNTING = "grpc.enable_channelz"
+
 
 def insecure_channel(
     target: str,
@@ -73,7 +76,8 @@ def insecure_channel(
 
     Raises:
         TargetError: The target is malformed, or nobody resolves its scheme.
-        ValueError: `options` hold a service config or a policy's name: core takes neither on a live target.
+        ValueError: `options` hold a service config or a policy's name: core takes neither on a live target. Or the
+            policy has a retry budget, and `options` keep core from counting calls.
         BootstrapError: The process opened an xDS channel of its own before, or its xDS bootstrap is unusable.
         ControlPlaneError: The control plane's private socket could not be opened.
     """
@@ -136,6 +140,8 @@ def open_channel(
     given = {key for key, _ in arguments}
     for key in given & _WITHOUT_EFFECT.keys():
         raise ValueError(f"{key}: {_WITHOUT_EFFECT[key]}")
+    is_counted = bool(dict(arguments).get(_COUNTING, 1))
+    _expect_counted(policy, is_counted=is_counted)
     monitor = tuple((key, value) for key, value in arguments if key.startswith(_MONITOR_OPTIONS))
     spec = SourceSpec.of(target, health_check, credentials=credentials, options=monitor)
     # Channels of equal arguments share a service, and by it connections. What shares none has a service of its own.
@@ -158,6 +164,7 @@ def open_channel(
         return life_reference() is None if channel is None else is_closed(channel)
 
     lease.is_over = is_over
+    lease.is_counted = is_counted
     _LEASES[channel] = lease
     return channel
 
@@ -179,7 +186,8 @@ def switch_policy(channel: grpc.Channel | grpc.aio.Channel, policy: Policy, *, t
 
     Raises:
         TypeError: It is no channel of ours, or no policy.
-        ValueError: The channel is closed.
+        ValueError: The channel is closed, or the policy has a retry budget, and the channel's options keep core from
+            counting calls.
         SharedPolicyError: Other channels share its policy, and `together` is not set. A channel opened with
             `options=[("grpc.use_local_subchannel_pool", 1)]` shares neither.
     """
@@ -187,12 +195,18 @@ def switch_policy(channel: grpc.Channel | grpc.aio.Channel, policy: Policy, *, t
     lease = _LEASES.get(channel)
     if lease is None:
         raise TypeError(f"switch_policy needs a channel as lb_client returned it, not {channel!r}")
+    _expect_counted(policy, is_counted=lease.is_counted)
     runtime.switch(lease, policy, together=together)
 
 
 def _expect_policy(policy: object) -> None:
     if not isinstance(policy, Policy):
         raise TypeError(f"policy must be one of lb_client.policy, such as RoundRobin(), not {policy!r}")
+
+
+def _expect_counted(policy: Policy, *, is_counted: bool) -> None:
+    if not is_counted and policy.retry is not None and policy.retry.budget is not None:
+        raise ValueError(f"{_COUNTING}=0: a retry budget needs what channelz counts; leave it on, or the budget away")
 
 
 class _Life(str):

@@ -58,12 +58,14 @@ class Lease:
     Attributes:
         uri: What to open a channel to: `xds://lbdemo/<service>`.
         is_over: Asked on the control plane's thread now and then; True ends the lease.
+        is_counted: Whether core counts the channel's calls, as a retry budget needs it.
     """
 
     uri: str
     service: str
     plane: ControlPlane
     is_over: Callable[[], bool] = lambda: False
+    is_counted: bool = True
 
     def release(self) -> None:
         """End the lease now. No error if it is over."""

@@ -223,6 +223,17 @@ def test_options_that_core_would_ignore_are_refused(key: str) -> None:
     assert "policy=" in str(refusal.value)
 
 
+def test_a_retry_budget_is_refused_where_core_counts_no_calls() -> None:
+    budgeted = lb_client.RoundRobin(retry=lb_client.Retry(budget=lb_client.RetryBudget()))
+    options = [("grpc.enable_channelz", 0)]
+    with pytest.raises(ValueError, match="a retry budget needs what channelz counts"):
+        lb_client.insecure_channel("static:127.0.0.1:1", policy=budgeted, options=options)
+    with lb_client.insecure_channel("static:127.0.0.1:1", options=options) as channel:
+        lb_client.switch_policy(channel, lb_client.RoundRobin(retry=lb_client.Retry()))
+        with pytest.raises(ValueError, match="a retry budget needs what channelz counts"):
+            lb_client.switch_policy(channel, budgeted)
+
+
 def test_interceptors_futures_and_waiting_work_as_on_any_channel() -> None:
     class Stamp(grpc.UnaryUnaryClientInterceptor):
         def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
