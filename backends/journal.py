@@ -35,7 +35,9 @@ MOST_ENTRIES = 524_288
 """Entries of one run in one process, 8 MiB; further ones are counted and not kept."""
 
 MOST_RUNS = 8
-"""Runs that are kept at a time; a ninth takes the place of the oldest."""
+"""Runs that are kept at a time; a ninth takes the place of the one that was used longest ago."""
+
+_IN_USE_S = 60.0
 
 _STEP = 1 << 16
 _KINDS = {
@@ -101,6 +103,14 @@ class _Pages:
         ENTRY.pack_into(self.map, at, call, attempts, Outcome.OPEN, time.monotonic())
         return Entry(self, at)
 
+    @property
+    def used_s(self) -> float:
+        """When the last entry came; 0 before the first."""
+        if not self._used:
+            return 0.0
+        at_s: float = ENTRY.unpack_from(self.map, HEADER.size + (self._used - 1) * ENTRY.size)[3]
+        return at_s
+
     def _grow(self) -> bool:
         size = len(self.map) + _STEP
         try:
@@ -152,13 +162,17 @@ class Journal:
         if self._closed or not is_run(run):
             return None
         # A file that was read and removed takes room until it is let go.
-        self._runs = {name: pages for name, pages in self._runs.items() if pages and self._path(name).exists()}
-        while len(self._runs) >= MOST_RUNS:
-            del self._runs[next(iter(self._runs))]
+        kept = {name: pages for name, pages in self._runs.items() if pages and self._path(name).exists()}
+        while len(kept) >= MOST_RUNS:
+            del kept[min(kept, key=lambda name: kept[name].used_s)]
+        self._runs = {**kept}
         path = self._path(run)
         try:
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
             pages = _Pages(path, self._most)
+            # What is swept was begun longest ago: a long run is not to go for short ones whose client never asked.
+            for name in (name for name, each in kept.items() if time.monotonic() - each.used_s < _IN_USE_S):
+                os.utime(self._folder / name)
             sweep(self._folder, keep=MOST_RUNS)
         except OSError as error:
             _log.warning("no journal of run %s can be kept: %s", run, error.strerror)

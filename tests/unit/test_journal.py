@@ -97,6 +97,16 @@ def test_a_ninth_run_takes_the_place_of_the_oldest(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == runs[1:]
 
 
+def test_a_long_run_outlives_many_short_ones_that_nobody_asks_for(tmp_path: Path) -> None:
+    journal, long = Journal(tmp_path, "r1"), "a" * 16
+    for number in range(1, 3 * MOST_RUNS):
+        assert journal.begin(long, str(number), "") is not None
+        os.utime(tmp_path / long, ns=(1, 1))  # it began before all of them
+        assert journal.begin(f"{number:016x}", "1", "") is not None
+    assert [entry[0] for entry in entries(tmp_path, long)] == list(range(1, 3 * MOST_RUNS))
+    assert len(list(tmp_path.iterdir())) == MOST_RUNS
+
+
 def test_the_room_of_a_run_that_was_read_is_given_back_with_the_next(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "r1")
     journal.begin(RUN, "1", "")
