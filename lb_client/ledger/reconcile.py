@@ -165,8 +165,11 @@ def reconcile(
     Returns:
         The ledger, the attempts by call, and the fate of each call that was not answered well.
     """
-    trail = Trail(journals, sent)
-    complete, keepers = journals.complete, {process.replica for process in journals.processes}
+    trail, keepers = Trail(journals, sent), {process.replica for process in journals.processes}
+    # Who answers and wrote nothing down may have had more calls than it answered: no word then of what never arrived.
+    silent = sorted({replica for call in book.ended() if (replica := book.backend(call)[0])} - keepers)
+    gap = journals.gap or (f"no journal of {', '.join(silent)}" if silent else "")
+    complete = not gap
     answered = failed = cut_off = retried = twice = executed = lost = unaccounted = never = 0
     fates: dict[int, Fate] = {}
     taken: Counter[str] = Counter()
@@ -182,7 +185,7 @@ def reconcile(
             twice += 1
         if status == "OK":
             answered += 1
-            if not arrived and complete and replica in keepers:
+            if not arrived and journals.complete and replica in keepers:
                 unaccounted += 1
             continue
         if status:
@@ -200,7 +203,7 @@ def reconcile(
     ledger = Ledger(
         run=run,
         recorded=bool(journals.processes),
-        gap=journals.gap,
+        gap=gap,
         sent=sent,
         answered=answered,
         failed=failed,

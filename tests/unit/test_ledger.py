@@ -176,7 +176,14 @@ def test_an_answer_that_no_journal_knows_of_is_not_accounted_for() -> None:
     book = book_of(("OK", "r1"), ("OK", "elsewhere"))
     ledger = ledger_of(book, 2, process("r1", (9, 0, ANSWERED)))
     assert ledger.unaccounted == 1  # what answers without a journal of its own is no contradiction
-    assert words.verdict(ledger) == "0 calls lost; 1 not accounted for"
+    assert words.verdict(ledger) == "0 calls lost; 1 not accounted for; no journal of elsewhere"
+
+
+def test_a_call_that_may_have_reached_who_keeps_no_journal_is_not_said_to_have_reached_nobody() -> None:
+    book = book_of(("OK", "r1"), ("OK", "r2"), ("UNAVAILABLE", ""))
+    ledger = ledger_of(book, 3, process("r1", (1, 0, ANSWERED)))
+    assert (ledger.fates[0][0].kind, ledger.never_arrived, ledger.unaccounted) == ("unknown", None, 1)
+    assert words.as_dict(ledger)["complete"] is False
 
 
 def test_servers_without_journals_leave_what_this_side_knows() -> None:
