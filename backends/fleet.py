@@ -226,7 +226,8 @@ def exited(fleet: Fleet, id: str, *, code: int | None, why: str, now: float) -> 
     if member.after is After.START:
         return fleet.with_member(member.afresh())
     if member.after is After.STOP:
-        reason = "" if code == 0 else f"{why} while it drained"
+        # One that was told so early that it never served had nothing to drain, and may not have heard of it gently.
+        reason = "" if code == 0 or not member.address else f"{why} while it drained"
         return fleet.with_member(replace(member.without_past(), phase=Phase.STOPPED, reason=reason))
     served_s = now - member.serving_at if member.serving_at is not None else None
     deaths = 1 if served_s is not None and served_s >= HEALTHY_S else member.deaths + 1

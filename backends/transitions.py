@@ -58,9 +58,11 @@ def ending(member: Member, *, code: int | None, why: str, stopping: bool) -> New
     """How a replica ended that was told to end; None for a death out of the blue, which its next phase tells."""
     if member.after is None and not stopping:
         return None
-    if code == 0:
+    if code == 0 or not member.address:
         gone = stopping or member.after is After.LEAVE
-        return News("drained", member.id, member.address, "", f"{member.id} {'is gone' if gone else 'has drained'}")
+        early = "" if member.address else "before it served"
+        line = f"{member.id} {'is gone' if gone else 'has drained'} {early}".rstrip()
+        return News("drained", member.id, member.address, early, line)
     how = f"{why}: it did not end in time" if member.overstayed else f"{why} while it drained"
     return News("died", member.id, member.address, how, f"{member.id} {how}; its calls are lost", logging.WARNING)
 

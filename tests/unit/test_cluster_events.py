@@ -93,6 +93,13 @@ def test_death_in_a_drain_tells_that_calls_are_lost(overstayed: bool) -> None:
     assert news.line == f"r1 {how}; its calls are lost"
 
 
+def test_end_of_one_that_never_served_is_no_death() -> None:
+    member = replace(R1, phase=Phase.DRAINING, address="", serving_at=None, after=After.STOP)
+    news = ending(member, code=None, why="killed by SIGTERM", stopping=False)
+    assert news is not None
+    assert (news.kind, news.line) == ("drained", "r1 has drained before it served")
+
+
 def test_drain_by_somebody_elses_signal_is_a_drain() -> None:
     drains = fleets.draining(ONE, "r1")
     ended = fleets.exited(drains, "r1", code=0, why="exited with code 0", now=NOW)

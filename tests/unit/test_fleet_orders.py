@@ -65,6 +65,12 @@ def test_drain_that_takes_too_long_ends_by_a_kill_that_is_told() -> None:
     assert (_phase(stopped, "r2"), stopped.known("r2").reason) == (Phase.STOPPED, "killed by SIGKILL while it drained")
 
 
+def test_drain_of_one_that_never_served_loses_no_calls_however_it_ends() -> None:
+    starting = _with(_running(1, 2), "r2", phase=Phase.STARTING, address="", serving_at=None)
+    stopped = _end(decide(fleet_orders.drained(starting, "r2"), NOW).fleet, "r2", code=None, why="killed by SIGTERM")
+    assert (_phase(stopped, "r2"), stopped.known("r2").reason) == (Phase.STOPPED, "")
+
+
 @pytest.mark.parametrize("phase", [Phase.BACKING_OFF, Phase.FAILED])
 def test_drain_of_one_without_a_process_stops_it_at_once(phase: Phase) -> None:
     fleet = _with(_running(1, 2), "r2", phase=phase, reason="died", due_at=NOW + 5)
