@@ -28,6 +28,8 @@ _FATES = {
 
 def told(fate: Fate) -> str:
     """What became of a call: `in flight on r2 when it died`."""
+    if fate.kind == "cancelled" and fate.status == "UNAVAILABLE":
+        return f"its connection ended while {fate.replica} was at work"  # not the client's wish
     return _FATES[fate.kind].format(replica=fate.replica)
 
 
