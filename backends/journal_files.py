@@ -7,9 +7,10 @@ of their coming. An entry is there once its time is: that is written last.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ HEADER = struct.Struct("<8sIxxxx")
 ENTRY = struct.Struct("<IHBxd")
 """Number of the call, attempts before, outcome, CLOCK_MONOTONIC in seconds."""
 
+Entry = tuple[int, int, int, float]
+"""(call, attempts before, outcome, begin_s)"""
+
 _RUN = re.compile(r"[0-9a-f]{8,32}")
 
 
@@ -32,14 +36,26 @@ class JournalFile:
     Attributes:
         replica: Its name.
         pid: The process, dead or alive.
-        entries: (call, attempts before, outcome, begin_s), in the order of their coming.
-        full: Whether some were dropped.
+        data: The file as it was read.
+        full: Whether some entries were dropped.
     """
 
     replica: str
     pid: int
-    entries: tuple[tuple[int, int, int, float], ...]
+    data: bytes = field(repr=False)
     full: bool
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them, in the order of their coming."""
+        return tuple(_entries(self.data))
+
+    def pieces(self, most: int) -> Iterator[list[Entry]]:
+        """The same, so many at a time; one piece at least. In Python's numbers a journal is ten times as large."""
+        entries = _entries(self.data)
+        yield list(itertools.islice(entries, most))
+        while piece := list(itertools.islice(entries, most)):
+            yield piece
 
 
 def is_run(name: str) -> bool:
@@ -61,10 +77,10 @@ def read(folder: Path, run: str) -> Iterator[JournalFile]:
             data = path.read_bytes()
             magic, dropped = HEADER.unpack_from(data)
             if magic == MAGIC and pid.isdigit():
-                yield JournalFile(replica, int(pid), tuple(_entries(data)), dropped > 0)
+                yield JournalFile(replica, int(pid), data, dropped > 0)
 
 
-def _entries(data: bytes) -> Iterator[tuple[int, int, int, float]]:
+def _entries(data: bytes) -> Iterator[Entry]:
     whole = memoryview(data)[HEADER.size :]
     for entry in ENTRY.iter_unpack(whole[: len(whole) // ENTRY.size * ENTRY.size]):
         if not entry[3]:

@@ -22,9 +22,9 @@ def ledger_parts(folder: Path, run: str) -> Iterator[cluster_pb2.LedgerPart]:
         ValueError: That is no name of a run.
     """
     for found in journal_files.read(folder, run):
-        for start in range(0, max(1, len(found.entries)), ENTRIES_EACH):
+        for piece in found.pieces(ENTRIES_EACH):
             entries = [
                 cluster_pb2.LedgerEntry(call=call, previous_attempts=earlier, begin_s=begin_s, outcome=outcome)
-                for call, earlier, outcome, begin_s in found.entries[start : start + ENTRIES_EACH]
+                for call, earlier, outcome, begin_s in piece
             ]
             yield cluster_pb2.LedgerPart(replica=found.replica, pid=found.pid, entries=entries, full=found.full)

@@ -88,6 +88,17 @@ def test_a_long_journal_grows_and_is_read_whole(tmp_path: Path) -> None:
     assert entries(tmp_path) == [(call, 0, 1) for call in range(1, 20_001)]
 
 
+def test_a_journal_is_handed_on_in_pieces_and_never_all_at_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "r1")
+    journal.begin(RUN, "", "")
+    (found,) = journal_files.read(tmp_path, RUN)
+    assert list(found.pieces(3)) == [[]]  # it is there, and has nothing yet
+    for call in range(1, 8):
+        journal.begin(RUN, str(call), "")
+    (found,) = journal_files.read(tmp_path, RUN)
+    assert [[entry[0] for entry in piece] for piece in found.pieces(3)] == [[1, 2, 3], [4, 5, 6], [7]]
+
+
 def test_a_ninth_run_takes_the_place_of_the_oldest(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "r1")
     runs = [f"{number:016x}" for number in range(1, MOST_RUNS + 2)]
