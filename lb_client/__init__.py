@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lb_client import aio
     from lb_client.answers import moving_answers
+    from lb_client.attempts import Attempts
     from lb_client.channel import insecure_channel, secure_channel, switch_policy
     from lb_client.policy import (
         FailurePercentage,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lb_client.streams import MovingStream, StreamLostError
 
 __all__ = [
+    "Attempts",
     "FailurePercentage",
     "MovingStream",
     "OutlierDetection",
@@ -56,6 +58,7 @@ __all__ = [
 
 # Imported when first used: `lbdemo --help` needs neither gRPC nor asyncio.
 _HOMES = {
+    "Attempts": "lb_client.attempts",
     "FailurePercentage": "lb_client.policy",
     "MovingStream": "lb_client.streams",
     "OutlierDetection": "lb_client.policy",
