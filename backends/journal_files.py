@@ -76,7 +76,7 @@ def read(folder: Path, run: str) -> Iterator[JournalFile]:
         with contextlib.suppress(OSError, struct.error):  # swept meanwhile, or only just made
             data = path.read_bytes()
             magic, dropped = HEADER.unpack_from(data)
-            if magic == MAGIC and pid.isdigit():
+            if magic == MAGIC and pid.isdecimal():
                 yield JournalFile(replica, int(pid), data, dropped > 0)
 
 

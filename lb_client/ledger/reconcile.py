@@ -237,7 +237,7 @@ def _fate(
         return Fate("refused", replica, status, details)
     process = trail.process(call)
     if process is not None:
-        kind = _KINDS[trail.outcome[call]]
+        kind = _KINDS.get(trail.outcome[call], "unknown")  # a damaged journal's
         if kind == "unfinished" and _died_under(process, end_s):
             kind = "in-flight"
         elif kind == "unfinished" and 0 < end_s < trail.begin_s[call]:

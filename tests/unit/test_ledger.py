@@ -161,6 +161,11 @@ def test_a_call_that_was_cut_off_is_told_apart() -> None:
     assert words.balance(ledger) == "2 calls sent = 1 answered + 0 failed + 1 cut off"
 
 
+def test_a_damaged_journal_tells_nothing_and_is_no_error() -> None:
+    ledger = ledger_of(book_of(("UNAVAILABLE", "")), 1, process("r1", (1, 0, 77)))
+    assert (ledger.fates[0][0].kind, ledger.unaccounted) == ("unknown", 1)
+
+
 def test_a_call_whose_connection_was_cut_was_not_given_up_by_the_client() -> None:
     ledger = ledger_of(book_of(("UNAVAILABLE", "")), 1, process("r1", (1, 0, CANCELLED)))
     assert words.told(ledger.fates[0][0]) == "its connection ended while r1 was at work"
