@@ -54,7 +54,9 @@ async def test_servers_own_deadline_exceeded_is_an_answer_and_is_not_asked_for_a
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "whoever it asked took too long")
 
     server = grpc.aio.server()
-    handlers = {"WhoAreYou": grpc.unary_unary_rpc_method_handler(gives_up)}
+    handlers: dict[str, grpc.RpcMethodHandler[object, object]] = {
+        "WhoAreYou": grpc.unary_unary_rpc_method_handler(gives_up)
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Backend", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
