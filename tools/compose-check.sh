@@ -23,8 +23,9 @@ mount -t tmpfs none /run/containers
 # ---- the engine
 
 packages=(podman runc netavark aardvark-dns iptables debootstrap)
-missing=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' |
-    sort | comm -13 - <(printf '%s\n' "${packages[@]}" | sort))
+# dpkg-query fails on a package that it has never heard of.
+missing=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true; } |
+    sed -n 's/^installed //p' | sort | comm -13 - <(printf '%s\n' "${packages[@]}" | sort))
 if [[ $missing ]]; then
     say "Installing" $missing
     apt-get -qq update
