@@ -113,6 +113,7 @@ def _names(scenarios: tuple[str, ...], *, take_all: bool) -> list[str]:
 def _list(*, as_json: bool) -> None:
     from lb_client.cli.fleet_view import styled  # noqa: PLC0415 -- help needs none of it
     from lb_client.cli.run_files import scenario_of  # noqa: PLC0415 -- the same
+    from lb_client.paper import Paper  # noqa: PLC0415 -- the same
     from lb_client.scenario import shipped  # noqa: PLC0415 -- the same
 
     found = [(name, scenario_of(name)) for name in shipped.names()]
@@ -129,9 +130,10 @@ def _list(*, as_json: bool) -> None:
         ]
         click.echo(json.dumps({"scenarios": rows}))
         return
-    width = max(len(name) for name, _ in found)
+    paper = Paper.of(sys.stdout)
     for name, scenario in found:
-        click.echo(f"{styled(name.ljust(width), bold=True)}  {scenario.name}")
+        click.echo(styled(name, bold=True))
+        click.echo(click.wrap_text(paper.fit(scenario.about), paper.width, "  ", "  "))
 
 
 def _tell_sound(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
