@@ -92,14 +92,15 @@ def _ejected(target: str, addresses: Sequence[str], *, rounds: int) -> Iterator[
         success_rate=None,
         failure_percentage=FailurePercentage(threshold=30, minimum_hosts=2, request_volume=10),
     )
-    out, back, failed = [], [], 0
+    out, back, calls, failed = [], [], 0, 0
     for _ in range(rounds):
         report = asyncio.run(_failing_half(target, RoundRobin(outlier_detection=detection), addresses[0]))
         seen = {event.kind: event.at_s - report.run.begin_s for event in reversed(report.events)}
         out.append(seen["ejected"] / _INTERVAL_S)
         back.append((seen["let-back"] - seen["ejected"]) / _EJECTION_S)
+        calls += report.calls
         failed += report.failed
-    inputs = {"replicas": _REPLICAS, "calls": "300/s", "interval": "1 s", "rounds": rounds}
+    inputs = {"calls": calls, "replicas": _REPLICAS, "concurrency": _CONCURRENCY, "interval": "1 s", "rounds": rounds}
     yield Row(
         benchmark=NAME,
         what="outlier detection, 1 of 3 fails half of its calls: ejected after, in intervals",
@@ -123,7 +124,7 @@ def _ejected(target: str, addresses: Sequence[str], *, rounds: int) -> Iterator[
 async def _failing_half(target: str, policy: Policy, address: str) -> Report:
     await _set_fault(address, "ABORTED", 0.5)
     well = asyncio.create_task(_well_after(address, 2.5 * _INTERVAL_S))
-    report = await _measure(target, policy, Load(count=None, duration_s=6.0, rate=300, concurrency=1000))
+    report = await _measure(target, policy, Load(count=None, duration_s=6.0, concurrency=_CONCURRENCY))
     await well
     return report
 
