@@ -41,10 +41,13 @@ setup: .venv/run.stamp ## Only make the virtual environment: then .venv/bin/lbde
 
 # ---- to check it
 
+# Tests wait more than they work: one process more than there are cores, four at most.
+at_once = --dist worksteal --numprocesses \
+  $(or $(JOBS),$$(python3 -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))))'))
+
 .PHONY: test
 test: lint types proto-check ## Every check: format, lint, types, code, tests, the docs' commands (JOBS=1: one at a time).
-	@$(PY) -m pytest --dist worksteal --numprocesses \
-	  $(or $(JOBS),$$($(PY) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))))'))
+	@$(PY) -m pytest $(at_once)
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Format and lint rules.
@@ -89,7 +92,7 @@ compose-check: .venv/run.stamp ## Run compose.yaml for real with podman (root on
 
 .PHONY: test-floor
 test-floor: .venv-floor/stamp ## The tests with the oldest versions of everything that the project supports.
-	@.venv-floor/bin/python -m pytest
+	@.venv-floor/bin/python -m pytest $(at_once)
 
 # ---- to change it
 

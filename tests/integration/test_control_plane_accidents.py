@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 import lb_client
@@ -22,8 +23,6 @@ from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import grpc
 
     from resolver import Snapshot
 
@@ -144,6 +143,9 @@ def test_callback_that_exits_ends_a_turn_of_the_loop_and_no_more(
             eventually(lambda: _assert_equal(set(who(channel, 2)), {"b0", "b1"}))
 
 
+@pytest.mark.skipif(
+    grpc.__version__.startswith("1.80."), reason="grpcio 1.80 keeps its thread where a loop ended before its server"
+)
 def test_what_cannot_go_on_begins_again_on_the_same_socket(
     backends: list[Backend], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
