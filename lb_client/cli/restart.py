@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backends.view import ClusterView, RollView
+    from lb_client.cli.fleet_view import ProgressBar
 
 
 @click.command(short_help="Drain replicas and start them again.")
@@ -39,8 +40,8 @@ def command(*, replicas: tuple[str, ...], rolling: bool, as_json: bool, cluster:
     session = _Restart(cluster, replicas, rolling=rolling, says=not as_json)
     began = time.monotonic()
     try:
-        with progress("restarting", session.progress) as watcher:
-            run(session.run(watcher))
+        with progress("restarting", session.progress) as bar:
+            run(session.run(bar))
     except KeyboardInterrupt:
         raise Failure(session.interrupted(), exit_code=130) from None
     elapsed_s = time.monotonic() - began
@@ -67,9 +68,11 @@ class _Restart:
         self._says = says
         self._last: ClusterView | None = None
         self._roll: RollView | None = None
+        self._clear_the_line: Callable[[], None] = lambda: None
 
-    async def run(self, watcher: Callable[[ClusterView], None]) -> None:
+    async def run(self, bar: ProgressBar) -> None:
         """Ask for it, and follow it to its end."""
+        self._clear_the_line = bar.clear
         from backends.cluster_client import ClusterClient, expect_known  # noqa: PLC0415 -- gRPC: help needs none
 
         async with ClusterClient(self._cluster) as client:
@@ -79,7 +82,7 @@ class _Restart:
                 async with aclosing(client.restart(self._names, rolling=self._rolling)) as views:
                     async for view in views:
                         self._take(view)
-                        watcher(view)
+                        bar(view)
             except NotRunningError:
                 raise SupervisorLostError(
                     f"cluster {self._cluster!r} has ended meanwhile: see {before.log_folder}/supervisor.log"
@@ -127,4 +130,5 @@ class _Restart:
                 self.done.append(name)
                 if self._says:
                     of = f" ({len(self.done)} of {self._roll.total})" if self._roll else ""
+                    self._clear_the_line()
                     click.echo(f"{styled(name, bold=True)} serves again{of}")
