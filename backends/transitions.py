@@ -60,7 +60,11 @@ def ending(member: Member, *, code: int | None, why: str, stopping: bool) -> New
         return None
     if code == 0:
         gone = stopping or member.after is After.LEAVE
-        return News("drained", member.id, member.address, "", f"{member.id} {'is gone' if gone else 'has drained'}")
+        line = f"{member.id} {'is gone' if gone else 'has drained'}"
+        if member.cut_off:
+            line, level = f"{line}; {member.cut_off}", logging.WARNING
+            return News("drained", member.id, member.address, member.cut_off, line, level)
+        return News("drained", member.id, member.address, "", line)
     how = f"{why}: it did not end in time" if member.overstayed else f"{why} while it drained"
     return News("died", member.id, member.address, how, f"{member.id} {how}; its calls are lost", logging.WARNING)
 
