@@ -44,10 +44,14 @@ def command(*, replicas: tuple[str, ...], rolling: bool, as_json: bool, cluster:
             run(session.run(bar))
     except KeyboardInterrupt:
         raise Failure(session.interrupted(), exit_code=130) from None
+    except Failure as failure:
+        # Some may be done by then; where nothing was begun, as with a name that is none, there is nothing to tell.
+        if as_json and session.begun:
+            click.echo(json.dumps({**session.as_dict(time.monotonic() - began), "error": str(failure)}))
+        raise
     elapsed_s = time.monotonic() - began
     if as_json:
-        done = {"restarted": session.done, "rolling": rolling, "elapsed_s": round(elapsed_s, 3)}
-        click.echo(json.dumps({**session.last_dict(), **done}))
+        click.echo(json.dumps(session.as_dict(elapsed_s)))
     else:
         how = " one after the other" if rolling and len(session.done) > 1 else ""
         click.echo(
@@ -109,9 +113,15 @@ class _Restart:
         rest = f"; {', '.join(self._roll.todo)} as before" if self._roll.todo else ""
         return f"interrupted; {now}{rest}: see 'lbdemo status{where}'"
 
-    def last_dict(self) -> dict[str, object]:
-        """The cluster at the end, for `--json`."""
-        return {} if self._last is None else self._last.as_dict()
+    @property
+    def begun(self) -> bool:
+        """Whether the cluster took it."""
+        return self._last is not None
+
+    def as_dict(self, elapsed_s: float) -> dict[str, object]:
+        """The cluster at the end and what was done, for `--json`."""
+        last = {} if self._last is None else self._last.as_dict()
+        return {**last, "restarted": self.done, "rolling": self._rolling, "elapsed_s": round(elapsed_s, 3)}
 
     def _take(self, view: ClusterView) -> None:
         self._last = view
