@@ -213,7 +213,9 @@ class ProgressBar:
 
     def __call__(self, view: ClusterView) -> None:
         """Show how far it is."""
-        if not sys.stderr.isatty() or time.monotonic() - self._began < PATIENCE_S:
+        if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+            return
+        if time.monotonic() - self._began < PATIENCE_S:
             return
         completed, total = self._done(view)
         if self._bar is None:
