@@ -198,6 +198,12 @@ def draining(fleet: Fleet, id: str) -> Fleet:
     return _change(fleet, id, lambda m: replace(m, phase=Phase.DRAINING) if m.has_process else m)
 
 
+def cut_off(fleet: Fleet, id: str, *, calls: int, after_s: float) -> Fleet:
+    """The replica's time to drain was over before all of its calls had ended."""
+    how = f"{calls} call{'s were' if calls > 1 else ' was'} cut off after {after_s:g} s"
+    return _change(fleet, id, lambda m: replace(m, cut_off=how))
+
+
 def paused(fleet: Fleet, id: str, *, yes: bool) -> Fleet:
     """The replica's process was frozen, or goes on."""
     return _change(fleet, id, lambda m: replace(m, paused=yes) if m.has_process else m)
@@ -227,7 +233,7 @@ def exited(fleet: Fleet, id: str, *, code: int | None, why: str, now: float) -> 
         return fleet.with_member(member.afresh())
     if member.after is After.STOP:
         # One that was told so early that it never served had nothing to drain, and may not have heard of it gently.
-        reason = "" if code == 0 or not member.address else f"{why} while it drained"
+        reason = member.cut_off if code == 0 or not member.address else f"{why} while it drained"
         return fleet.with_member(replace(member.without_past(), phase=Phase.STOPPED, reason=reason))
     served_s = now - member.serving_at if member.serving_at is not None else None
     deaths = 1 if served_s is not None and served_s >= HEALTHY_S else member.deaths + 1

@@ -111,7 +111,7 @@ def _without_process(member: Member) -> str:
         case Phase.STOPPED:
             return f"is stopped ('lbdemo restart {member.id}' starts it)"
         case Phase.FAILED:
-            return f"cannot start ({member.reason})"
+            return f"cannot start ({member.reason}; 'lbdemo restart {member.id}' tries again)"
         case _:
             return f"died ({member.reason or 'it starts again'}) and starts again soon"
 

@@ -48,6 +48,7 @@ class Member:
         due_at: BACKING_OFF: when to start it again. Told to end: when to kill it. Else 0.
         after: What comes after the end that it was told; None when it was told none.
         overstayed: It did not end in time, and is killed.
+        cut_off: One line: which calls its drain did not wait for; "" for none.
         doomed: It said itself that it cannot start.
         reason: One line: why it is BACKING_OFF or FAILED, or how it ended otherwise than asked.
         paused: Its process is frozen.
@@ -70,6 +71,7 @@ class Member:
     due_at: float = 0.0
     after: After | None = None
     overstayed: bool = False
+    cut_off: str = ""
     doomed: bool = False
     reason: str = ""
     paused: bool = False

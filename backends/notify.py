@@ -8,7 +8,10 @@ import os
 from collections.abc import Callable
 
 Notify = Callable[[dict[str, object]], None]
-"""Takes one event: `{"event": "serving" | "draining" | "cannot-start", "id": …}` with the facts that belong to it."""
+"""Takes one event: `{"event": …, "id": …}` with the facts that belong to it.
+
+`serving`, `draining`, `cut-off` (calls that the drain did not wait for) and `cannot-start`.
+"""
 
 
 def nobody(event: dict[str, object]) -> None:

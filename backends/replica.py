@@ -63,6 +63,9 @@ class Replica:
     waits for the calls in flight. Leaving the block stops at once what is left: afterwards the port is free, the record
     gone, every call answered or cancelled. A replica serves once; it cannot be started again.
 
+    Attributes:
+        cut_off: Calls that had not ended when a drain's time was over, and were cancelled.
+
     Raises:
         CannotStart: On entering; nothing is left bound or announced.
     """
@@ -83,6 +86,7 @@ class Replica:
         self._keeping: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self.cut_off = 0
         self._started = False
         self._phase = "new"
 
@@ -236,6 +240,8 @@ class Replica:
     async def _stop_gracefully(self, server: grpc.aio.Server) -> None:
         """Wait for the calls, not for what somebody keeps open of the lab's own: reflection, an unread Watch."""
         counters = self._dispatch.counters
+        # Before gRPC's own timer, which cancels what is in flight then.
+        over = asyncio.get_running_loop().call_later(self.spec.grace_s, self._count_what_is_cut_off)
         stopping = asyncio.create_task(server.stop(self.spec.grace_s), name="stop")
         while not stopping.done():
             sent = asyncio.create_task(counters.all_sent(), name="all sent")
@@ -245,6 +251,14 @@ class Replica:
             if not counters.unsent:
                 await server.stop(None)
         await stopping
+        over.cancel()
+
+    def _count_what_is_cut_off(self) -> None:
+        self.cut_off = self.in_flight
+        if self.cut_off:
+            _log.warning(
+                "replica %s cuts off %d of its calls: %g s are over", self.spec.id, self.cut_off, self.spec.grace_s
+            )
 
     async def stop(self) -> None:
         """Stop at once: calls in flight are cancelled. Cuts a drain short; does nothing when all has stopped."""
@@ -278,7 +292,7 @@ def run(spec: ReplicaSpec, *, notify: Notify = nobody, lifeline_fd: int | None =
 
     Args:
         spec: What to serve, and where.
-        notify: Told `serving`, `draining` and `cannot-start`, see notify.py.
+        notify: Told `serving`, `draining`, `cut-off` and `cannot-start`, see notify.py.
         lifeline_fd: Read end of a pipe; when its other end closes, the replica drains like on SIGTERM.
 
     Returns:
@@ -324,3 +338,5 @@ async def _live_until_told(spec: ReplicaSpec, notify: Notify, orders: Orders) ->
         await orders.end.wait()
         notify({"event": "draining", "id": spec.id})
         await replica.drain(because=orders.reason)
+        if replica.cut_off:
+            notify({"event": "cut-off", "id": spec.id, "calls": replica.cut_off, "after_s": spec.grace_s})

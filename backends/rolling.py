@@ -146,7 +146,11 @@ def _next(fleet: Fleet, roll: Roll, now: float) -> Fleet:
     if not roll.due_at:
         return replace(fleet, roll=replace(roll, due_at=now + PATIENCE_S))
     if now >= roll.due_at:
-        return _failed(fleet, f"nobody serves in the place of {member.id} within {PATIENCE_S:g} s")
+        why = f"nobody serves in the place of {member.id} within {PATIENCE_S:g} s"
+        frozen = [m.id for m in fleet.members if m.paused and m.version == member.version and m is not member]
+        if frozen:
+            why += f", and {', '.join(frozen)} {'is' if len(frozen) == 1 else 'are'} paused"
+        return _failed(fleet, why)
     return fleet
 
 

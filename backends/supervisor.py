@@ -282,6 +282,8 @@ class FleetSupervisor:
             self.become(fleets.serving(self.fleet, id, address=str(event["address"]), now=self.clock()))
         elif event["event"] == "draining":
             self.become(fleets.draining(self.fleet, id))
+        elif event["event"] == "cut-off":
+            self.become(fleets.cut_off(self.fleet, id, calls=int(event["calls"]), after_s=float(event["after_s"])))
         elif event["event"] == "cannot-start":
             self.become(fleets.cannot_start(self.fleet, id, reason=str(event["reason"])))
 

@@ -60,9 +60,11 @@ def ending(member: Member, *, code: int | None, why: str, stopping: bool) -> New
         return None
     if code == 0 or not member.address:
         gone = stopping or member.after is After.LEAVE
-        early = "" if member.address else "before it served"
-        line = f"{member.id} {'is gone' if gone else 'has drained'} {early}".rstrip()
-        return News("drained", member.id, member.address, early, line)
+        detail = member.cut_off if member.address else "before it served"
+        line = f"{member.id} {'is gone' if gone else 'has drained'}"
+        if member.cut_off:
+            return News("drained", member.id, member.address, detail, f"{line}; {detail}", logging.WARNING)
+        return News("drained", member.id, member.address, detail, f"{line} {detail}".rstrip())
     how = f"{why}: it did not end in time" if member.overstayed else f"{why} while it drained"
     return News("died", member.id, member.address, how, f"{member.id} {how}; its calls are lost", logging.WARNING)
 

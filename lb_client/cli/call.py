@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lb_client.cli import interrupts
-from lb_client.cli.call_html import check_file, write_page
+from lb_client.cli.call_html import write_page
 from lb_client.cli.call_values import (
     MAX_CONCURRENCY,
     MAX_COUNT,
@@ -21,6 +21,7 @@ from lb_client.cli.call_values import (
 )
 from lb_client.cli.common import cluster_option
 from lb_client.cli.layout_values import Name
+from lb_client.cli.output_file import check_file
 from lb_client.cli.policy_options import (
     as_requested,
     expect_client,

@@ -32,6 +32,7 @@ TICK_S = 0.1
 PATIENCE_S = 1.0
 """What takes longer than this shows that it goes on."""
 
+_LEAST_BAR = 8
 _NOBODY = "no backend known"
 
 
@@ -209,9 +210,12 @@ class LiveSpread:
         top_rate = max(rates.values(), default=0.0)
         address_width = min(max([len(address or _NOBODY) for _, address in counts] + [7]), 40)
         id_width = min(max([len(replica) for replica, _ in counts] + [7]), 20)
-        bar_width = max(8, min(40, paper.width - id_width - address_width - 42))
+        left = paper.width - id_width - address_width - 42
+        # The terminal would cut a row in the middle of a figure: where all do not fit, the totals stay away.
+        narrow = left < _LEAST_BAR
+        bar_width = max(_LEAST_BAR, min(40, left + 20 * narrow))
         names = f" {'backend':<{id_width}}  {'address':<{address_width}}  {'now':<{bar_width + 7}}"
-        head = f"{names}  {'per s':>7}  {'calls':>10}  {'share':>6}"
+        head = f"{names}  {'per s':>7}" + ("" if narrow else f"  {'calls':>10}  {'share':>6}")
         lines = [paper.paint(head[: paper.width - 1], DIM)]
         total = sum(counts.values()) or 1
         for key in sorted(counts, key=_order):
@@ -220,7 +224,7 @@ class LiveSpread:
             share = rate / total_rate if total_rate else 0.0
             name = f"{printable(replica or '—')[:id_width]:<{id_width}}"
             where = f"{printable(address or _NOBODY)[:address_width]:<{address_width}}"
-            figures = f"{rate:>7,.0f}  {counts[key]:>10,}  {counts[key] / total:>6.1%}"
+            figures = f"{rate:>7,.0f}" + ("" if narrow else f"  {counts[key]:>10,}  {counts[key] / total:>6.1%}")
             if absence := self._absence(key, rates):
                 lines.append(paper.paint(f" {name}  {where}  {absence:<{bar_width + 7}}  {figures}", DIM))
                 continue

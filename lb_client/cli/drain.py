@@ -48,7 +48,7 @@ def command(*, replicas: tuple[str, ...], wait: bool, timeout_s: float, as_json:
                 f"{replica.id} still drains after {timeout_s:g} s; it goes on by itself"
             ) from None
         if (now := replica_of(view, replica.id)) and now.reason:
-            raise RefusedError(f"{replica.id} is stopped, and lost its calls: {now.reason}")
+            raise RefusedError(f"{replica.id} is stopped, and lost calls: {now.reason}")
         calls_on = " (it was paused, and went on for that)" if replica.paused else ""
         took = f" in {time.monotonic() - began:.1f} s" if replica.pid else ""
         return f"is stopped, drained{took}{calls_on}: {again.format(replica.id)}"

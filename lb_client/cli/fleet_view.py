@@ -202,36 +202,49 @@ def styled(text: str, **style: bool | str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, **style)  # type: ignore[arg-type]  # fg and flags
 
 
+class ProgressBar:
+    """A watcher that shows a bar on the terminal once things take longer than a second."""
+
+    def __init__(self, doing: str, done: Callable[[ClusterView], tuple[int, int]]) -> None:
+        self._doing = doing
+        self._done = done
+        self._began = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __call__(self, view: ClusterView) -> None:
+        """Show how far it is."""
+        if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+            return
+        if time.monotonic() - self._began < PATIENCE_S:
+            return
+        completed, total = self._done(view)
+        if self._bar is None:
+            self._bar = _bar()
+            self._bar.start()
+            self._bar.add_task(self._doing, total=total)
+            self._bar.tasks[0].start_time = self._bar.get_time() - (time.monotonic() - self._began)
+        self._bar.update(self._bar.tasks[0].id, completed=completed, total=total)
+
+    def clear(self) -> None:
+        """Take the bar from the screen, for a line to be printed; the next look shows another."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
 @contextmanager
-def progress(doing: str, done: Callable[[ClusterView], tuple[int, int]]) -> Iterator[Callable[[ClusterView], None]]:
-    """A watcher that shows a bar on the terminal once things take longer than a second.
+def progress(doing: str, done: Callable[[ClusterView], tuple[int, int]]) -> Iterator[ProgressBar]:
+    """What shows, as long as the block lasts, that it goes on.
 
     Args:
         doing: What is under way, a verb.
         done: How much of how much, from the cluster.
     """
-    began = time.monotonic()
-    bar: Progress | None = None
-    task = None
-
-    def watch(view: ClusterView) -> None:
-        nonlocal bar, task
-        if not sys.stderr.isatty() or time.monotonic() - began < PATIENCE_S:
-            return
-        completed, total = done(view)
-        if bar is None:
-            bar = _bar()
-            bar.start()
-            task = bar.add_task(doing, total=total)
-            bar.tasks[0].start_time = bar.get_time() - PATIENCE_S
-        if task is not None:
-            bar.update(task, completed=completed, total=total)
-
+    bar = ProgressBar(doing, done)
     try:
-        yield watch
+        yield bar
     finally:
-        if bar is not None:
-            bar.stop()
+        bar.clear()
 
 
 def _bar() -> Progress:

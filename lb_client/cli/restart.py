@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backends.view import ClusterView, RollView
+    from lb_client.cli.fleet_view import ProgressBar
 
 
 @click.command(short_help="Drain replicas and start them again.")
@@ -39,14 +40,18 @@ def command(*, replicas: tuple[str, ...], rolling: bool, as_json: bool, cluster:
     session = _Restart(cluster, replicas, rolling=rolling, says=not as_json)
     began = time.monotonic()
     try:
-        with progress("restarting", session.progress) as watcher:
-            run(session.run(watcher))
+        with progress("restarting", session.progress) as bar:
+            run(session.run(bar))
     except KeyboardInterrupt:
         raise Failure(session.interrupted(), exit_code=130) from None
+    except Failure as failure:
+        # Some may be done by then; where nothing was begun, as with a name that is none, there is nothing to tell.
+        if as_json and session.begun:
+            click.echo(json.dumps({**session.as_dict(time.monotonic() - began), "error": str(failure)}))
+        raise
     elapsed_s = time.monotonic() - began
     if as_json:
-        done = {"restarted": session.done, "rolling": rolling, "elapsed_s": round(elapsed_s, 3)}
-        click.echo(json.dumps({**session.last_dict(), **done}))
+        click.echo(json.dumps(session.as_dict(elapsed_s)))
     else:
         how = " one after the other" if rolling and len(session.done) > 1 else ""
         click.echo(
@@ -67,9 +72,11 @@ class _Restart:
         self._says = says
         self._last: ClusterView | None = None
         self._roll: RollView | None = None
+        self._clear_the_line: Callable[[], None] = lambda: None
 
-    async def run(self, watcher: Callable[[ClusterView], None]) -> None:
+    async def run(self, bar: ProgressBar) -> None:
         """Ask for it, and follow it to its end."""
+        self._clear_the_line = bar.clear
         from backends.cluster_client import ClusterClient, expect_known  # noqa: PLC0415 -- gRPC: help needs none
 
         async with ClusterClient(self._cluster) as client:
@@ -79,7 +86,7 @@ class _Restart:
                 async with aclosing(client.restart(self._names, rolling=self._rolling)) as views:
                     async for view in views:
                         self._take(view)
-                        watcher(view)
+                        bar(view)
             except NotRunningError:
                 raise SupervisorLostError(
                     f"cluster {self._cluster!r} has ended meanwhile: see {before.log_folder}/supervisor.log"
@@ -106,9 +113,15 @@ class _Restart:
         rest = f"; {', '.join(self._roll.todo)} as before" if self._roll.todo else ""
         return f"interrupted; {now}{rest}: see 'lbdemo status{where}'"
 
-    def last_dict(self) -> dict[str, object]:
-        """The cluster at the end, for `--json`."""
-        return {} if self._last is None else self._last.as_dict()
+    @property
+    def begun(self) -> bool:
+        """Whether the cluster took it."""
+        return self._last is not None
+
+    def as_dict(self, elapsed_s: float) -> dict[str, object]:
+        """The cluster at the end and what was done, for `--json`."""
+        last = {} if self._last is None else self._last.as_dict()
+        return {**last, "restarted": self.done, "rolling": self._rolling, "elapsed_s": round(elapsed_s, 3)}
 
     def _take(self, view: ClusterView) -> None:
         self._last = view
@@ -127,4 +140,5 @@ class _Restart:
                 self.done.append(name)
                 if self._says:
                     of = f" ({len(self.done)} of {self._roll.total})" if self._roll else ""
+                    self._clear_the_line()
                     click.echo(f"{styled(name, bold=True)} serves again{of}")

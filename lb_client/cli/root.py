@@ -74,6 +74,12 @@ class LazyGroup(click.Group):
         """Run the subcommand; Ctrl-C ends it with a line of ours. That of click is an empty one."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            # click forgets whose option it was that came without its value.
+            name = ctx.invoked_subcommand
+            if error.ctx is None and name and (command := self.get_command(ctx, name)):
+                error.ctx = click.Context(command, parent=ctx, info_name=name)
+            raise
         except KeyboardInterrupt:
             interrupts.pass_over()
             raise Failure(interrupts.WORD, exit_code=interrupts.CODE) from None

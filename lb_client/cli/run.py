@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lb_client.cli import interrupts
 from lb_client.cli.common import Between, Failure
+from lb_client.cli.output_file import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from lb_client.scenario.model import Scenario
     from lb_client.scenario.outcome import Outcome
@@ -35,12 +36,7 @@ MAX_SEED = 2**32 - 1
     help="Draws what a scenario leaves to chance  [default: drawn, and told]",
 )
 @click.option("--keep", is_flag=True, help="Leave the cluster of a scenario that fails running, for you to look at.")
-@click.option(
-    "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the results as JUnit's XML too.",
-)
+@click.option("--junit", metavar="FILE", callback=check_file, help="Write the results as JUnit's XML too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(
@@ -86,8 +82,6 @@ def command(
     if only_check:
         _tell_sound(sound, as_json=as_json)
         return
-    if junit is not None:
-        _expect_writable(junit)
     seed = secrets.randbelow(MAX_SEED + 1) if seed is None else seed
     outcomes = []
     for outcome in _played(sound, seed=seed, keep=keep, quiet=as_json and not sys.stderr.isatty()):
@@ -192,12 +186,6 @@ def _finish(outcomes: Sequence[Outcome], junit: Path | None, *, as_json: bool) -
             junit.write_text(as_xml(outcomes), encoding="utf-8")
         except OSError as error:
             raise Failure(f"--junit {junit}: {error.strerror}") from None
-
-
-def _expect_writable(junit: Path) -> None:
-    """Before minutes of playing, not after."""
-    if not junit.parent.is_dir():
-        raise click.UsageError(f"--junit {junit}: there is no folder {junit.parent}.")
 
 
 def _code(outcomes: Sequence[Outcome]) -> int:

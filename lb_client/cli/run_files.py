@@ -45,6 +45,8 @@ def data_of(name: str) -> bytes:
         Failure: The file cannot be read.
     """
     path = Path(name)
+    if not name:
+        raise click.UsageError("'' names no scenario; see 'lbdemo run --list'")
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode) and shipped.data(name) is None:

@@ -66,8 +66,9 @@ class Chart:
         self._paper = paper
         traffic = history.traffic.coarser(max(10, paper.width - LABEL - 2))
         # The last slice ends with the run, in the middle or sooner: its short bar would tell of a fall that never was.
-        rest = history.elapsed_s / traffic.width_s % 1.0
-        self._traffic = traffic.but_the_last() if 0 < rest < 0.5 and traffic.slices > LEAST_SLICES else traffic
+        # But a failure must show: calls that nobody answered often are what the end was waiting for.
+        short = 0 < history.elapsed_s / traffic.width_s % 1.0 < 0.5 and not any(traffic.failures()[-1:])
+        self._traffic = traffic.but_the_last() if short and traffic.slices > LEAST_SLICES else traffic
         self.shows_shape = self._traffic.slices >= LEAST_SLICES
 
     def lines(self) -> Iterator[str]:
@@ -82,7 +83,8 @@ class Chart:
         rows = rows_of(traffic)
         top = max((max(row, default=0) for row in rows.values()), default=0)
         tallest = "#" if paper.ascii_only else "█"
-        head = f"a column is {duration(traffic.width_s)}, {tallest} is {counted(top, 'call')}"
+        scale = f", {tallest} is {counted(top, 'call')}" if top else ""
+        head = f"a column is {duration(traffic.width_s)}{scale}"
         yield self._row("timeline", head, DIM)
         for number, (label, row) in enumerate(rows.items()):
             if number == MOST_ROWS and len(rows) > MOST_ROWS + 1:

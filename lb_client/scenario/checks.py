@@ -9,11 +9,12 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lb_client.scenario import quantity
 from lb_client.scenario.errors import ScenarioError, nearest
 from lb_client.scenario.model import REPLICA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lb_client.scenario.model import Expectation, Moment, Place, Scenario, Step
 
@@ -36,6 +37,9 @@ def check(scenario: Scenario) -> None:
         _check_step(scenario, step)
     for expectation in scenario.expectations:
         _check_window(scenario, expectation.begin, expectation.end, expectation.place)
+        for group, named in (("zone", expectation.zone), ("version", expectation.version)):
+            if named:
+                _check_group(scenario, group, named, expectation.place)
         most = _most_replicas(scenario, math.inf)
         for name in (
             *expectation.replicas,
@@ -79,29 +83,61 @@ def _check_names(scenario: Scenario) -> None:
         if moment.anchor in ("start", "end"):
             continue
         if moment.anchor not in names:
-            raise ScenarioError(f"no step is called {moment.anchor!r}{nearest(moment.anchor, names)}", place)
+            raise ScenarioError(_no_step(moment.anchor, names), place)
         if names[moment.anchor] > 1:
             raise ScenarioError(f"several steps are called {moment.anchor!r}: give the one you mean a 'name:'", place)
     for number, step in enumerate(scenario.steps):
         if order.get(step.at.anchor, -1) >= number:
-            raise ScenarioError(f"{step.at.text!r} waits for a step below it: write that one first", step.place)
+            line = f"{step.at.text!r} waits for a step below it: write that one first"
+            raise ScenarioError(line, step.at.place or step.place)
+
+
+def _no_step(anchor: str, names: Iterable[str]) -> str:
+    """`2s afer kill r2` is no step's name: its second word is what is wrong."""
+    first, _, rest = anchor.partition(" ")
+    word, _, last = rest.partition(" ")
+    if last and quantity.seconds(first) is not None:
+        return f"{word!r} is no word of a moment{nearest(word, ('after', 'before'))}"
+    return f"no step is called {anchor!r}{nearest(anchor, (*names, 'start', 'end'))}"
 
 
 def _check_step(scenario: Scenario, step: Step) -> None:
-    duration_s = scenario.calls.duration_s
-    if step.at.anchor == "end" and step.at.offset_s >= 0:
-        raise ScenarioError(f"{step.text!r} at the end of the calls would change nothing: do it earlier", step.place)
-    if scenario.calls.until is not None and "end" in (step.at.anchor, step.until.anchor if step.until.offset_s else ""):
-        raise ScenarioError("nobody knows before when these calls end: name a time, or another step", step.place)
-    at_s = static_s(step.at)
-    if not math.isinf(at_s) and at_s >= duration_s:
-        raise ScenarioError(f"{step.text!r} at {at_s:g}s, and the calls end at {duration_s:g}s", step.place)
+    _check_at(scenario, step)
     if step.every_s is not None:
         _check_window(scenario, step.at, step.until, step.place)
-    most = _most_replicas(scenario, at_s)
+    most = _most_replicas(scenario, static_s(step.at))
     for name in step.whom.replicas:
         if int(name[1:]) > most:
             raise ScenarioError(f"{name} is not there to {step.action} then: {_there_are(most)}", step.place)
+    if step.whom.group:
+        _check_group(scenario, step.whom.group, step.whom.name, step.place)
+
+
+def _check_at(scenario: Scenario, step: Step) -> None:
+    duration_s, at_place = scenario.calls.duration_s, step.at.place or step.place
+    if step.at.anchor == "end" and step.at.offset_s >= 0:
+        raise ScenarioError(f"{step.text!r} at the end of the calls would change nothing: do it earlier", at_place)
+    if scenario.calls.until is not None:
+        for moment in (step.at, step.until):
+            if moment.anchor == "end" and (moment.offset_s or moment is step.at):
+                line = "nobody knows before when these calls end: name a time, or another step"
+                raise ScenarioError(line, moment.place or step.place)
+    if step.at.anchor == "end" and duration_s + step.at.offset_s < 0:
+        raise ScenarioError(f"'{step.at.text}' is before the first call: they last {duration_s:g}s", at_place)
+    at_s = static_s(step.at)
+    if not math.isinf(at_s) and at_s >= duration_s:
+        raise ScenarioError(f"{step.text!r} at {at_s:g}s, and the calls end at {duration_s:g}s", at_place)
+
+
+def _check_group(scenario: Scenario, group: str, name: str, place: Place) -> None:
+    """A zone that nobody is in, or a version that nobody ever has."""
+    zones = scenario.plan.zones
+    versions = (scenario.plan.version, *(step.value for step in scenario.steps if step.action == "up"))
+    if group == "zone" and name not in zones:
+        known = nearest(name, zones) if zones else ": write 'zones: …' to 'cluster:'"
+        raise ScenarioError(f"no replica is in zone {name!r}{known}", place)
+    if group == "version" and name not in versions:
+        raise ScenarioError(f"no replica is of version {name!r}{nearest(name, dict.fromkeys(versions))}", place)
 
 
 def _there_are(most: int) -> str:
@@ -111,12 +147,13 @@ def _there_are(most: int) -> str:
 def _check_window(scenario: Scenario, begin: Moment, end: Moment, place: Place) -> None:
     end_s = scenario.calls.duration_s
     from_s, until_s = (end_s + m.offset_s if m.anchor == "end" else static_s(m) for m in (begin, end))
+    begin_place, end_place = begin.place or place, end.place or place
     if not math.isinf(from_s) and from_s >= end_s:
-        raise ScenarioError(f"'{begin.text}' is no earlier than the end of the calls, at {end_s:g}s", place)
+        raise ScenarioError(f"'{begin.text}' is no earlier than the end of the calls, at {end_s:g}s", begin_place)
     if not math.isinf(until_s) and until_s > end_s:
-        raise ScenarioError(f"'until {end.text}' is after the end of the calls, at {end_s:g}s", place)
+        raise ScenarioError(f"'until {end.text}' is after the end of the calls, at {end_s:g}s", end_place)
     if not math.isinf(from_s) and not math.isinf(until_s) and from_s >= until_s:
-        raise ScenarioError(f"from {begin.text} until {end.text}: that ends before it begins", place)
+        raise ScenarioError(f"from {begin.text} until {end.text}: that ends before it begins", end_place)
 
 
 def _most_replicas(scenario: Scenario, at_s: float) -> int:

@@ -36,11 +36,13 @@ class Moment:
         anchor: The name of a step, `start` (of the calls) or `end` (of the calls).
         done: Whether it counts from when the step was done, instead of when it was begun.
         offset_s: Seconds after it; below zero for before.
+        place: Where it is written; None where it is not. It makes no difference between two moments.
     """
 
     anchor: str = "start"
     done: bool = False
     offset_s: float = 0.0
+    place: Place | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
@@ -244,10 +246,10 @@ class Scenario:
     def moments(self) -> Iterator[tuple[Place, Moment]]:
         """All that steps, calls and expectations refer to, with its place."""
         if self.calls.until is not None:
-            yield self.calls.place, self.calls.until
+            yield self.calls.until.place or self.calls.place, self.calls.until
         for step in self.steps:
-            yield step.place, step.at
-            yield step.place, step.until
+            yield step.at.place or step.place, step.at
+            yield step.until.place or step.place, step.until
         for expectation in self.expectations:
-            yield expectation.place, expectation.begin
-            yield expectation.place, expectation.end
+            yield expectation.begin.place or expectation.place, expectation.begin
+            yield expectation.end.place or expectation.place, expectation.end

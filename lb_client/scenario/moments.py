@@ -20,7 +20,7 @@ def parse(text: str, place: Place) -> Moment:
     """
     value = quantity.seconds(text)
     if value is not None:
-        return Moment(offset_s=value)
+        return Moment(offset_s=value, place=place)
     offset_s = 0.0
     anchor = text
     if form := _AFTER.fullmatch(text):
@@ -35,4 +35,4 @@ def parse(text: str, place: Place) -> Moment:
         raise ScenarioError(f"{text!r} is before the first call", place)
     if anchor == "end" and offset_s > 0:
         raise ScenarioError(f"{text!r} is after the last call", place)
-    return Moment(anchor.removesuffix(_DONE), anchor.endswith(_DONE), offset_s)
+    return Moment(anchor.removesuffix(_DONE), anchor.endswith(_DONE), offset_s, place)

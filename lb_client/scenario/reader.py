@@ -55,12 +55,13 @@ def read(data: bytes, source: str) -> Scenario:
         raise ScenarioError(
             "nothing is expected: a scenario needs 'expect:', such as '- failed: 0'", fields.word_place("expect")
         )
+    plan = _plan(fields.node("cluster"))
     return Scenario(
         name=fields.text("name", source),
         about=fields.text("about", ""),
         source=source,
-        plan=_plan(fields.node("cluster")),
-        calls=_calls(Fields(_there(fields, "calls"), "calls")),
+        plan=plan,
+        calls=_calls(Fields(_there(fields, "calls"), "calls"), plan),
         steps=tuple(_step(Fields(node, "a step")) for node in steps),
         expectations=tuple(read_expectation(Fields(node, "an expectation")) for node in expected),
     )
@@ -126,8 +127,12 @@ def _name(fields: Fields, word: str) -> str:
     return text
 
 
-def _calls(fields: Fields) -> Calls:
+def _calls(fields: Fields, plan: Plan) -> Calls:
     fields.only(words.CALLS)
+    zone = _name(fields, "zone") if "zone" in fields else ""
+    if zone and zone not in plan.zones:
+        known = nearest(zone, plan.zones) if plan.zones else ": write 'zones: …' to 'cluster:'"
+        raise ScenarioError(f"no replica is in zone {zone!r}{known}", fields.place_of("zone"))
     rate = None
     if "rate" in fields:
         rate = quantity.number(fields.text("rate").removesuffix("/s"))
@@ -149,7 +154,7 @@ def _calls(fields: Fields) -> Calls:
         rate=rate,
         deadline_s=fields.seconds("deadline", least=LEAST_S, most=MAX_SECONDS, default=5.0),
         policy=with_extras(read_policy(fields), fields),
-        zone=_name(fields, "zone") if "zone" in fields else "",
+        zone=zone,
         metadata=read_metadata(fields),
     )
 
@@ -172,10 +177,9 @@ def _step(fields: Fields) -> Step:
     for needed in action.needs:
         if needed not in fields:
             raise ScenarioError(f"'{word}' needs '{needed}: …'", fields.word_place(word))
-    if word == "fault" and "latency" not in fields and "error" not in fields:
-        raise ScenarioError(
-            "a fault needs 'latency: …' or 'error: …'; 'clear: r2' takes it back", fields.word_place(word)
-        )
+    if word == "fault" and not any(what in fields for what in ("latency", "jitter", "error")):
+        line = "a fault needs 'latency: …', 'jitter: …' or 'error: …'; 'clear: r2' takes it back"
+        raise ScenarioError(line, fields.word_place(word))
     whom, value = _object(fields, word, action)
     every_s = fields.seconds("every", least=0.01, most=MAX_SECONDS) if "every" in fields else None
     if "until" in fields and every_s is None:

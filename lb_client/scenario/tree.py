@@ -127,6 +127,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
         return "YAML reads a value that begins with '>' as a long text: write 'more than …' or 'at least …'"
     if "cannot start any token" in problem and "\\t" in problem:
         return "a tab at the beginning of a line: YAML takes blanks only"
+    if "mapping values are not allowed" in problem:
+        return "a second colon in one line: put the text into quotes, or begin a new line"
     if "single document" in (error.context or ""):
         return "a second document begins here: one file is one scenario"
     return problem if problem.startswith("aliases") else f"no YAML: {problem}"

@@ -167,8 +167,9 @@ def test_rolling_restart_stops_at_the_first_that_does_not_come_up(tmp_path: Path
     try:
         before = status()["replicas"]
         module.write_text("raise ImportError('it has faded')\n")
-        ran = lbdemo("restart", "--rolling")
-        assert ran.code == 1
+        ran = lbdemo("restart", "--rolling", "--json")
+        assert (ran.code, ran.json["restarted"], ran.json["serving"]) == (1, [], 2)
+        assert f"lbdemo: {ran.json['error']}" == ran.only_line
         assert "the spare r3 does not come up: service 'fading:register'" in ran.only_line
         assert "it has faded" in ran.only_line
         assert "(none done; r1, r2 as before)" in ran.only_line

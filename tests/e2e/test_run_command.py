@@ -185,6 +185,9 @@ def test_what_is_no_file_costs_one_line(tmp_path: Path) -> None:
     assert "which scenario? Name a file" in _refused([])
     assert "262,145 bytes are too many" in _refused(["/dev/zero"])
     assert "there is no folder" in _refused(["freeze", "--junit", tmp_path / "no" / "junit.xml"])
+    assert "that is a folder; name a file in it" in _refused(["freeze", "--junit", tmp_path])
+    assert "--junit /proc/no.xml: " in _refused(["freeze", "--junit", "/proc/no.xml"]), "known before it is played"
+    assert "'' names no scenario" in _refused([""])
     assert "is no seed" in _refused(["freeze", "--seed", "-1"])
 
 

@@ -82,7 +82,7 @@ async def test_calls_in_flight_finish_and_the_drain_waits_for_them(slow: Slow) -
         slow.may_finish.set()
         assert await asyncio.gather(*calls) == [b"%d" % number for number in range(20)]
         await drain
-        assert (replica.in_flight, slow.cancelled) == (0, 0)
+        assert (replica.in_flight, slow.cancelled, replica.cut_off) == (0, 0, 0)
 
 
 async def test_no_call_is_lost_by_a_client_that_leaves_on_not_serving() -> None:
@@ -127,6 +127,7 @@ async def test_call_that_outlives_the_grace_is_cancelled(slow: Slow) -> None:
             await call
         assert error.value.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
         await aeventually(lambda: _assert_equal((replica.in_flight, slow.cancelled), (0, 1)))
+        assert replica.cut_off == 1, "nobody would know"
 
 
 @pytest.mark.parametrize("linger_s", [0, 30])

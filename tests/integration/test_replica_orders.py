@@ -119,6 +119,17 @@ async def test_drained_one_is_stopped_and_restart_tells_each_step() -> None:
         assert await restart.code() is grpc.StatusCode.OK
 
 
+async def test_drained_one_that_cut_calls_off_says_so() -> None:
+    async with running(1) as (nursery, supervisor, stub):
+        await _served(nursery, supervisor)
+        await stub.Drain(_one())
+        nursery.notice("cut-off", "r1", calls=1, after_s=5.0)
+        nursery.end("r1")
+        await aeventually(lambda: _assert_phases(supervisor, "S"))
+        status = await stub.GetStatus(cluster_pb2.GetStatusRequest())
+        assert status.replicas[0].reason == "1 call was cut off after 5 s"
+
+
 async def test_unknown_replica_and_nonsense_have_their_own_codes() -> None:
     async with running(1) as (nursery, supervisor, stub):
         await _served(nursery, supervisor)

@@ -36,8 +36,9 @@ def refusal(text: str) -> str:
 
 
 def expectation(text: str, *, steps: str = "[]") -> Expectation:
-    """One entry of `expect`, in YAML's short form."""
-    return scenario(f"{HEAD}steps: {steps}\nexpect:\n- {{{text}}}\n").expectations[0]
+    """One entry of `expect`, in YAML's short form, of a cluster with two zones and version v2."""
+    cluster = "cluster: {zones: [a, b], version: v2}"
+    return scenario(f"{HEAD}steps: {steps}\nexpect:\n- {{{text}}}\n{cluster}\n").expectations[0]
 
 
 class Calls:

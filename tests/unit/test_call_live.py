@@ -65,6 +65,15 @@ def test_calls_that_nobody_answered_have_a_name_and_no_end() -> None:
     assert "no backend known" in lines[-1]
 
 
+@pytest.mark.parametrize("width", [60, 71, 72, 80, 100])
+def test_no_row_is_longer_than_the_terminal_is_wide(width: int) -> None:
+    view, measurement = live(Member("127.0.0.1:40299", "r1"))
+    measurement.recorder.add(CallRecord(0.0, 0.1, "OK", replica="r1", address="127.0.0.1:40299"))
+    _, lines = view.frame(Paper(width=width))
+    assert max(map(len, lines)) <= width, "the terminal would cut it in the middle of a figure"
+    assert ("share" in "\n".join(lines)) is (width >= 72)
+
+
 def left(number: int, at_s: float) -> Event:
     return Event(at_s, "left", Member(f"a:{number}", f"r{number}"))
 

@@ -51,6 +51,17 @@ async def test_whoever_waits_is_woken_by_the_next_event() -> None:
     await asyncio.wait_for(asyncio.gather(*waiting), 1)
 
 
+def test_a_drain_that_did_not_wait_for_all_calls_tells_how_many_it_cut_off() -> None:
+    drains = fleet_orders.drained(ONE, "r1")
+    cut = fleets.cut_off(drains, "r1", calls=2, after_s=5.0)
+    news = ending(cut.known("r1"), code=0, why="exited with code 0", stopping=False)
+    assert news is not None
+    assert (news.kind, news.detail) == ("drained", "2 calls were cut off after 5 s")
+    assert (news.line, news.level) == ("r1 has drained; 2 calls were cut off after 5 s", logging.WARNING)
+    stopped = fleets.exited(cut, "r1", code=0, why="exited with code 0", now=NOW).known("r1")
+    assert (stopped.phase, stopped.reason) == (Phase.STOPPED, "2 calls were cut off after 5 s")
+
+
 def test_each_thing_done_to_a_replica_is_an_event() -> None:
     paused = fleets.paused(ONE, "r1", yes=True)
     assert _told(ONE, paused) == [("paused", "r1", "")]

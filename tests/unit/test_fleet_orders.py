@@ -164,7 +164,10 @@ def test_unknown_name_is_told_with_those_there_are() -> None:
     [
         ({"phase": Phase.STARTING}, "r2 is starting: only what is in service can be paused"),
         ({"phase": Phase.STOPPED}, r"r2 is stopped \('lbdemo restart r2' starts it\): only what is in service"),
-        ({"phase": Phase.FAILED, "reason": "no module"}, r"r2 cannot start \(no module\): only"),
+        (
+            {"phase": Phase.FAILED, "reason": "no module"},
+            r"r2 cannot start \(no module; 'lbdemo restart r2' tries again\): only",
+        ),
         (
             {"phase": Phase.BACKING_OFF, "reason": "killed by SIGKILL"},
             r"r2 died \(killed by SIGKILL\) and starts again",

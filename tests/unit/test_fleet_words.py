@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -55,6 +56,25 @@ def test_each_phase_has_its_line(after: Member, level: int, line: str) -> None:
 def test_what_did_not_change_its_phase_is_not_logged() -> None:
     before = Fleet(wanted=1, members=(R1,))
     assert transitions(before, Fleet(wanted=1, members=(replace(R1, pid=8),))) == []
+
+
+def test_bar_is_off_the_screen_before_a_line_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr(fleet_view, "PATIENCE_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    with fleet_view.progress("restarting", lambda _: (1, 3)) as bar:
+        bar(_view(Phase.RUNNING))
+        bar.clear()
+        assert "restarting" in screen.getvalue()
+        assert screen.getvalue().endswith("\x1b[2K"), "the line would be glued to the bar"
+        bar(_view(Phase.RUNNING))
+    assert screen.getvalue().endswith("\x1b[2K")
+    assert screen.getvalue().count("\x1b[?25h") == 2, "the cursor is back"
 
 
 def test_signals_have_names() -> None:

@@ -69,6 +69,15 @@ def test_a_short_run_has_events_and_no_shape() -> None:
     assert lines(history(slices=3)) == []
 
 
+def test_a_failure_at_the_very_end_is_shown() -> None:
+    """A call that waits for its deadline ends last, in a slice that has only just begun."""
+    recorder = TrafficRecorder(100.0, width_s=0.1)
+    recorder.add(CallRecord(100.0, 2.02, "DEADLINE_EXCEEDED"))
+    found = lines(History(100.0, 2.02, recorder.traffic(), (told(101.0, "drain-begun", "r1"),)))
+    assert found[0] == " timeline a column is 100 ms"
+    assert found[1] == " failed   " + " " * 20 + "█"
+
+
 def test_where_only_ascii_can_be_shown_nothing_else_is() -> None:
     happening = told(102.0, "died", "r2", detail="µ…")
     assert all(line.isascii() for line in lines(history(happenings=(happening,), failed_at=3), ascii_only=True))

@@ -121,6 +121,13 @@ def test_spare_that_does_not_come_up_ends_the_roll_before_it_touched_anything() 
     assert fleet.roll.error == "the spare r3 does not come up: no such module (none done; r1, r2 as before)"
 
 
+def test_who_is_paused_and_holds_the_roll_up_is_named() -> None:
+    fleet = _serve(fleets.paused(_begin(_running(1, 2, 3)), "r3", yes=True), "r4")
+    late = decide(fleet, NOW + rolling.PATIENCE_S).fleet.roll
+    assert late is not None
+    assert late.error.startswith("nobody serves in the place of r1 within 30 s, and r3 is paused (none done; ")
+
+
 def test_patience_with_a_spare_that_never_serves_has_an_end() -> None:
     fleet = _begin(_running(1, 2))
     decision = decide(fleet, NOW)

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.core import ParameterSource
 
-from lb_client.cli.root import COMMANDS, root
+from lb_client.cli.root import COMMANDS, root, run
 
 ARGUMENTS = {
     "scale": ["2"],
@@ -82,3 +82,9 @@ def test_what_is_no_option_of_a_command_is_not_taken_for_one(monkeypatch: pytest
     monkeypatch.setenv("LBDEMO_HELP", "1")
     with root.make_context("lbdemo", ["status"]) as context:
         assert context.params == {}
+
+
+def test_option_without_its_value_is_told_with_the_command_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fault", "r1", "--error"]) == 2
+    line = "lbdemo fault: Option '--error' requires an argument (see lbdemo fault --help)"
+    assert capsys.readouterr().err.splitlines() == [line]
