@@ -67,6 +67,8 @@ def command(
     """  # noqa: D301 -- \b is the character by which click leaves a paragraph's lines alone
     interrupts.leave_at_once()
     if as_list:
+        if scenarios:
+            raise click.UsageError("--list tells all that come with lbdemo: name none beside it.")
         _list(as_json=as_json)
         return
     names = _names(scenarios, take_all=take_all)

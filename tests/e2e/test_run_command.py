@@ -183,6 +183,7 @@ def test_what_is_no_file_costs_one_line(tmp_path: Path) -> None:
     assert _refused([tmp_path]) == f"lbdemo: {tmp_path} is a folder: name the file of one scenario in it"
     assert "is no file; see 'lbdemo run --list'" in _refused([tmp_path / "none.yaml"])
     assert "which scenario? Name a file" in _refused([])
+    assert "--list tells all" in _refused(["freeze", "--list"])
     assert "262,145 bytes are too many" in _refused(["/dev/zero"])
     assert "there is no folder" in _refused(["freeze", "--junit", tmp_path / "no" / "junit.xml"])
     assert "that is a folder; name a file in it" in _refused(["freeze", "--junit", tmp_path])
