@@ -152,7 +152,7 @@ def test_of_down_it_is_told_whether_the_cluster_drains(press: Press) -> None:
     assert (ran.code, ran.only_line) == (130, "lbdemo: interrupted; see 'lbdemo status'")
     press()
     assert lbdemo("status").code == 0
-    press("lb_client/cli/fleet_view.py:watch")
+    press("lb_client/cli/fleet_view.py:__call__")
     ran = lbdemo("down")
     assert (ran.code, ran.only_line) == (130, "lbdemo: interrupted; the cluster drains and ends by itself")
 
