@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from backends.fault import NO_FAULT, Fault
+from backends.fault import HEALTHS, NO_FAULT, Fault
 from backends.faulty import Striker
-from backends.fleet_orders import HEALTHS
 from protos import cluster_pb2
 
 if TYPE_CHECKING:

@@ -29,6 +29,9 @@ CODES = (
 )
 """The names of the status codes that end a call badly, in the order of their numbers."""
 
+HEALTHS = ("SERVING", "NOT_SERVING", "UNKNOWN")
+"""What a replica can be told to report of its health, whatever is true."""
+
 LONGEST_MS = 3_600_000.0
 
 

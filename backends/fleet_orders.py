@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from backends import rolling
 from backends.cluster_errors import RefusedError
+from backends.fault import HEALTHS
 from backends.member import After, Member, Phase
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from backends.fault import Fault
     from backends.fleet import Fleet
-
-HEALTHS = ("SERVING", "NOT_SERVING", "UNKNOWN")
 
 
 def drained(fleet: Fleet, id: str) -> Fleet:
