@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import select
 import signal
 import subprocess
-import termios
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.at_terminal import at_terminal
 from tests.support.command import LBDEMO, lbdemo, status
 from tests.support.eventually import eventually
 from tests.support.peers import require_envoy, require_node
@@ -280,72 +279,11 @@ def test_a_client_in_node_meets_the_others_through_the_proxy_and_moves_with_them
                 assert noah.ends()[0] == 0
 
 
-class AtTerminal:
-    """`lbdemo chat` on a pseudo-terminal, which answers nothing and keeps what is written."""
-
-    def __init__(self, *args: str) -> None:
-        self._fd, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (24, 80))
-        # As prompt_toolkit's own tests have it: nobody answers where the cursor is.
-        env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-        self.popen = subprocess.Popen(
-            [*LBDEMO, "chat", *args], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
-        )
-        os.close(slave)
-        self.written = ""
-
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
-
-    def take(self) -> None:
-        while select.select([self._fd], [], [], 0)[0]:
-            try:
-                self.written += os.read(self._fd, 65536).decode(errors="replace")
-            except OSError:  # all have closed the other end
-                return
-
-    @property
-    def text(self) -> str:
-        """What was written, without its escape sequences."""
-        return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])", "", self.written).replace("\r", "")
-
-    def shows(self, pattern: str) -> None:
-        def check() -> None:
-            self.take()
-            assert re.search(pattern, self.text), self.text
-
-        eventually(check, within_s=30)
-
-    def ends(self) -> int:
-        def check() -> None:
-            self.take()
-            assert self.popen.poll() is not None, self.text
-
-        eventually(check, within_s=30)
-        self.take()
-        return self.popen.wait()
-
-    def close(self) -> None:
-        if self.popen.poll() is None:
-            self.popen.terminate()
-            self.ends()
-        os.close(self._fd)
-
-
-@contextmanager
-def at_terminal(*args: str) -> Iterator[AtTerminal]:
-    terminal = AtTerminal(*args)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
-
-
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("end", ["/quit\r", "\x04", "\x03"], ids=["quit", "ctrl-d", "ctrl-c"])
 def test_a_conversation_at_a_terminal(end: str) -> None:
     chat("--room", "kitchen", "--name", "zoe", stdin="from before\n")
-    with member("bob") as bob, at_terminal("--room", "kitchen", "--name", "ann") as ann:
+    with member("bob") as bob, at_terminal("chat", "--room", "kitchen", "--name", "ann") as ann:
         ann.shows(r"\d\d:\d\d zoe: from before\n")
         # On a busy machine she may come before all replicas are known to be well, to another than his, and then move.
         ann.shows(r"\* (you are ann in kitchen, on r\d, with bob|bob has joined)\n")
@@ -372,14 +310,14 @@ def test_a_conversation_at_a_terminal(end: str) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_at_a_terminal_too_a_refusal_is_one_line() -> None:
-    with member("ann"), at_terminal("--room", "kitchen", "--name", "ann") as again:
+    with member("ann"), at_terminal("chat", "--room", "kitchen", "--name", "ann") as again:
         assert again.ends() == 1
         assert again.text == "lbdemo: ann is in the room kitchen already: choose another name\n"
 
 
 @pytest.mark.usefixtures("cluster")
 def test_at_a_terminal_the_room_moves_in_one_line() -> None:
-    with at_terminal("--room", "kitchen", "--name", "ann") as ann:
+    with at_terminal("chat", "--room", "kitchen", "--name", "ann") as ann:
         ann.shows(r"on r\d, alone\n(.*\n)*.*ann>")
         ann.type("typing")
         lbdemo("scale", "1", ok=True)
@@ -393,7 +331,7 @@ def test_at_a_terminal_the_room_moves_in_one_line() -> None:
 @pytest.mark.usefixtures("cluster")
 def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    with at_terminal("--room", "kitchen", "--name", "ann") as ann:
+    with at_terminal("chat", "--room", "kitchen", "--name", "ann") as ann:
         ann.shows("ann>")
         ann.type("hello\r")
         ann.shows("ann: hello\n")
