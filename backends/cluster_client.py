@@ -21,9 +21,9 @@ from backends.cluster_errors import (
     UnknownReplicaError,
 )
 from backends.events import ClusterEvent
-from backends.fleet import Phase
 from backends.link import ANSWER_S, RETRY_S, accepts, not_running, silent
 from backends.names import unknown_line
+from backends.phase import Phase
 from backends.state import StateFolder
 from backends.view import ClusterView, ReplicaView
 from protos import cluster_pb2, cluster_pb2_grpc

@@ -11,9 +11,9 @@ import grpc.aio
 
 from backends import describe, journal_files
 from backends.describe import cluster_status
-from backends.fleet import Phase
 from backends.layout import NAME_RULE, is_name
 from backends.ledger_parts import ledger_parts
+from backends.phase import Phase
 from backends.probe import ReplicaProbe
 from backends.replica_orders import Context, ReplicaOrders, answered
 from backends.state import socket_uri

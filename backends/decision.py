@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from backends import rolling
 from backends.fault import NO_FAULT
-from backends.member import After, Member, Phase
+from backends.member import After, Member
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from backends.fleet import Fleet

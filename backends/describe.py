@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from backends import rolling
-from backends.fleet import Fleet, Member, Phase
+from backends.phase import Phase
 from protos import cluster_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backends.fleet import Fleet, Member
     from backends.layout import Layout
     from backends.supervisor import FleetSupervisor
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from backends import rolling
 from backends.cluster_errors import UnknownReplicaError
-from backends.layout import FIRST_VERSION
-from backends.member import After, Member, Phase
+from backends.layout import FIRST_VERSION, MAX_REPLICAS, MIN_REPLICAS
+from backends.member import After, Member
 from backends.names import unknown_line
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,6 @@ __all__ = [
     "started",
     "stopped",
 ]
-
-MIN_REPLICAS = 1
-MAX_REPLICAS = 1000
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 10.0

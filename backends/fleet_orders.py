@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from backends import rolling
 from backends.cluster_errors import RefusedError
 from backends.fault import HEALTHS
-from backends.member import After, Member, Phase
+from backends.member import After, Member
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

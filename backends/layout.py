@@ -8,6 +8,8 @@ from dataclasses import dataclass
 FIRST_VERSION = "v1"
 """What the replicas of a cluster are when nobody says otherwise."""
 
+MIN_REPLICAS = 1
+MAX_REPLICAS = 1000
 MAX_WEIGHT = 65535
 
 # Zones and versions are shown on terminals, travel in headers and stand in names of resources.

@@ -7,17 +7,7 @@ from dataclasses import dataclass, replace
 
 from backends.fault import NO_FAULT, Fault
 from backends.layout import FIRST_VERSION
-
-
-class Phase(enum.Enum):
-    """Where a replica is in its life; the names are those of `lbdemo.v1.Phase`."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    DRAINING = "draining"
-    BACKING_OFF = "backing off"
-    FAILED = "failed"
-    STOPPED = "stopped"
+from backends.phase import Phase
 
 
 class After(enum.Enum):

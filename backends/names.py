@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,5 +31,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
     for candidate in (word, f"r{word}", f"r{word.lstrip('replica-_ ').lstrip('0')}"):
         if candidate in known:
             return candidate
+    import difflib  # noqa: PLC0415 -- only for who mistyped
+
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return close[0] if close else ""

@@ -20,14 +20,14 @@ from backends import fleet_orders, rolling
 from backends.cluster_errors import STOPPING, RefusedError, UnknownReplicaError
 from backends.describe import cluster_status
 from backends.fault import Fault
-from backends.fleet import Member, Phase
+from backends.phase import Phase
 from backends.transitions import News
 from protos import cluster_pb2, cluster_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from backends.fleet import Fleet
+    from backends.fleet import Fleet, Member
     from backends.probe import ReplicaProbe
     from backends.supervisor import FleetSupervisor
 

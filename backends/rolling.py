@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backends.cluster_errors import RefusedError
-from backends.member import After, Phase
+from backends.member import After
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

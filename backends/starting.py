@@ -14,9 +14,9 @@ from backends.cluster_errors import (
     NotServingInTimeError,
     SupervisorLostError,
 )
-from backends.fleet import Phase
 from backends.launch import launch
 from backends.layout import Layout
+from backends.phase import Phase
 from backends.process import open_standard_descriptors
 from backends.view import ClusterView, ReplicaView, VersionView
 

@@ -13,10 +13,12 @@ from urllib.parse import quote
 
 from backends import journal_files
 from backends.cluster_errors import StateFolderError
-from backends.traffic_split import NAME as TRAFFIC_SPLIT
 
 SOCKET_PATH_MAX = 107
 """Bytes in a unix socket's path: sun_path has 108, one of them ends it."""
+
+TRAFFIC_SPLIT = "traffic-split"
+"""The file among a registry's records that traffic_split.py is about."""
 
 LOG_MAX_BYTES = 8 << 20
 # What a path may hold as it is, in a resolver's target and in the URI of a socket: RFC 3986's pchar and the slash.

@@ -10,10 +10,10 @@ import signal
 from typing import TYPE_CHECKING
 
 from backends import file_limit
-from backends.fleet import Phase
-from backends.leash import SupervisorLeash
 from backends.nursery import fork_nursery
+from backends.phase import Phase
 from backends.supervisor import FleetSupervisor
+from backends.supervisor_leash import SupervisorLeash
 
 if TYPE_CHECKING:
     import socket

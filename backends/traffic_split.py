@@ -10,20 +10,20 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from backends.state import TRAFFIC_SPLIT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 log = logging.getLogger("lbdemo.supervisor")
 
-NAME = "traffic-split"
-
 
 class TrafficSplit:
     """The file of one registry. `set` may be called as often as one likes; readers see the old or the new, whole."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self._path = folder / TRAFFIC_SPLIT
         self._shares: dict[str, float] = {}
 
     @property
@@ -43,7 +43,7 @@ class TrafficSplit:
             self._write()
 
     def _write(self) -> None:
-        unfinished = self._path.with_name(f".{NAME}.{os.getpid()}.tmp")
+        unfinished = self._path.with_name(f".{TRAFFIC_SPLIT}.{os.getpid()}.tmp")
         try:
             if not self._shares:
                 self._path.unlink(missing_ok=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends import rolling
-from backends.fleet import Phase, backoff_s
+from backends.fleet import backoff_s
 from backends.member import After
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backends import rolling
-from backends.fleet import MAX_REPLICAS, MIN_REPLICAS, Fleet, Version, revived
+from backends.fleet import Fleet, Version, revived
+from backends.layout import MAX_REPLICAS, MIN_REPLICAS
 
 
 def with_version(

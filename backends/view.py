@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from backends.fault import NO_FAULT, Fault
-from backends.fleet import Phase
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from protos import cluster_pb2

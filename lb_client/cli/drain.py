@@ -33,7 +33,7 @@ def command(*, replicas: tuple[str, ...], wait: bool, timeout_s: float, as_json:
 
     async def act(client: ClusterClient, replica: ReplicaView) -> str | None:
         from backends.cluster_client import replica_of  # noqa: PLC0415 -- gRPC: help needs none
-        from backends.fleet import Phase  # noqa: PLC0415 -- with it
+        from backends.phase import Phase  # noqa: PLC0415 -- with it
 
         if replica.phase is Phase.STOPPED:
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backends.cluster_errors import ClusterError
-from backends.fleet import MAX_REPLICAS, MIN_REPLICAS
+from backends.layout import MAX_REPLICAS, MIN_REPLICAS
 from lb_client.cli.common import Failure
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backends.fleet import Phase
+from backends.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,7 +26,7 @@ def command(*, replicas: tuple[str, ...], as_json: bool, cluster: str) -> None:
 
     async def act(client: ClusterClient, replica: ReplicaView) -> str:
         from backends.cluster_client import replica_of  # noqa: PLC0415 -- gRPC: help needs none
-        from backends.fleet import Phase  # noqa: PLC0415 -- the same
+        from backends.phase import Phase  # noqa: PLC0415 -- the same
 
         now = replica_of(await client.kill(replica.id), replica.id)
         if now is None:

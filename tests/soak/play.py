@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from backends.cluster_client import ClusterClient
 from backends.cluster_errors import ClusterError
 from backends.fault import NO_FAULT, Fault
-from backends.fleet import Phase
+from backends.phase import Phase
 from backends.state import StateFolder
 from tests.benchmarks import processes
 from tests.soak.held import Held, growth_mb, processes_below

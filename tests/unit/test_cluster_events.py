@@ -11,8 +11,9 @@ from backends import fleet_orders, rolling
 from backends.decision import decide
 from backends.events import EventHistory
 from backends.fault import NO_FAULT, Fault
-from backends.fleet import Fleet, Member, Phase, Version
+from backends.fleet import Fleet, Member, Version
 from backends.member import After
+from backends.phase import Phase
 from backends.transitions import News, ending, transitions
 
 R1 = Member(number=1, phase=Phase.RUNNING, address="127.0.0.1:9001", pid=7, serving_at=1.0)

@@ -6,7 +6,8 @@ import pytest
 
 from backends import fleet as fleets
 from backends.decision import STARTING_MAX, Decision, Drain, Kill, Start, decide
-from backends.fleet import Fleet, Member, Phase, backoff_s
+from backends.fleet import Fleet, Member, backoff_s
+from backends.phase import Phase
 
 NOW = 1000.0
 

@@ -9,8 +9,9 @@ from backends import fleet_orders
 from backends.cluster_errors import RefusedError, UnknownReplicaError
 from backends.decision import Decision, Drain, Kill, Start, decide
 from backends.fault import NO_FAULT, Fault
-from backends.fleet import Fleet, Member, Phase
+from backends.fleet import Fleet, Member
 from backends.member import After
+from backends.phase import Phase
 
 NOW = 1000.0
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 import click
 import pytest
 
-from backends import leash, nursery
-from backends.fleet import Fleet, Member, Phase
+from backends import nursery, supervisor_leash
+from backends.fleet import Fleet, Member
+from backends.phase import Phase
 from backends.spec import ReplicaSpec
 from backends.starting import cannot_start_line, not_serving_line, paused_line
 from backends.transitions import signal_name, transitions
@@ -84,9 +85,12 @@ def test_signals_have_names() -> None:
 def test_leash_tells_only_what_changed() -> None:
     fleet = Fleet(wanted=2, members=(R1, Member(number=2)))
     known = {m.id: m for m in fleet.members}
-    assert leash.changes(known, fleet) == []
+    assert supervisor_leash.changes(known, fleet) == []
     after = Fleet(wanted=1, members=(replace(R1, restarts=1),))
-    assert [(e["event"], e["id"]) for e in leash.changes(known, after)] == [("replica", "r1"), ("gone", "r2")]
+    assert [(e["event"], e["id"]) for e in supervisor_leash.changes(known, after)] == [
+        ("replica", "r1"),
+        ("gone", "r2"),
+    ]
 
 
 def test_spec_survives_the_link_to_the_nursery() -> None:

@@ -12,8 +12,9 @@ from backends import fleet as fleets
 from backends.change import refuse_other_layout
 from backends.cluster_errors import OtherLayoutError
 from backends.decision import Drain, Start, decide
-from backends.fleet import Fleet, Member, Phase, Version
+from backends.fleet import Fleet, Member, Version
 from backends.layout import Layout, layout_from_json
+from backends.phase import Phase
 from backends.versions import shares, with_version, without_version
 from backends.view import ClusterView, ReplicaView
 from lb_client.cli.layout_values import Name, Percent, Weights, Zones

@@ -8,7 +8,8 @@ from backends import fleet as fleets
 from backends import fleet_orders, rolling, versions
 from backends.cluster_errors import RefusedError, UnknownReplicaError
 from backends.decision import Drain, Start, decide
-from backends.fleet import Fleet, Member, Phase, Version
+from backends.fleet import Fleet, Member, Version
+from backends.phase import Phase
 
 NOW = 1000.0
 
