@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends import core_environment
 from backends.spec import ReplicaSpec
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(args: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code: 0 after a drain, 3 if it cannot start."""
     given = _parser().parse_args(args)
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # core would write lines of its own between ours
+    core_environment.prepare(os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     from backends import notify, replica  # noqa: PLC0415 -- gRPC, and a wrong option should be told before that
 

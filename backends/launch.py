@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from backends import core_environment
 from backends.layout import Layout, layout_from_json
 from backends.leash import Leash
 from backends.process import close_all_but, fork, leave_with, redirect_output, set_title
@@ -97,8 +98,7 @@ def _supervise(told: dict[str, object], lock: int, leash: socket.socket) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     folder = StateFolder(str(told["cluster"]), Path(str(told["path"])))
     redirect_output(folder.open_log("supervisor"))
-    # The logs are for what the service says, not for core's own lines; also when no command of ours has set it.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    core_environment.prepare(os.environ)  # also when no command of ours has
 
     from backends.nursery import preload  # noqa: PLC0415 -- the command need not wait for what follows
 

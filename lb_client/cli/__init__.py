@@ -16,10 +16,11 @@ def main() -> None:
     Exit codes: 0 all well, 1 a call or an action failed, 2 usage, 130 interrupted by Ctrl-C.
     """
     interrupts.leave_at_once()
-    # Core would write lines of its own between ours, about every connection that ends (`I1122 … Got goaway`). For this
-    # process and those that it starts; gRPC reads it when it is imported.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from lb_client.cli.root import run  # noqa: PLC0415 -- only now: Ctrl-C in the middle of it ends well
+    # Only now, as everything else: Ctrl-C in the middle of an import ends well.
+    from backends import core_environment  # noqa: PLC0415
+
+    core_environment.prepare(os.environ)  # for this process and those that it starts
+    from lb_client.cli.root import run  # noqa: PLC0415
 
     try:
         code = run()

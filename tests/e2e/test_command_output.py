@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from backends import core_environment
 from tests.support.command import LBDEMO, lbdemo, start_lbdemo, status
 from tests.support.eventually import eventually
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(90)
 
-SHOWS_VERBOSITY = """
+SHOWS_WHAT_CORE_IS_TOLD = """
 import os
 from protos import helloworld_pb2_grpc
 
 def add(server):
-    print("verbosity", os.environ["GRPC_VERBOSITY"])
+    print("told", os.environ["GRPC_VERBOSITY"], os.environ.get("GRPC_EXPERIMENTS"))
     helloworld_pb2_grpc.add_GreeterServicer_to_server(helloworld_pb2_grpc.GreeterServicer(), server)
 """
 
@@ -99,22 +99,21 @@ def test_nothing_but_our_own_lines_is_on_stderr_while_replicas_die() -> None:
     assert [line for line in log if " I1" in line or " E1" in line or "goaway" in line] == []
 
 
-def test_every_process_of_ours_keeps_core_quiet_unless_told_otherwise(
+def test_every_process_of_ours_tells_core_what_suits_it_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "shows.py").write_text(SHOWS_VERBOSITY)
-    for told, found in (("", "NONE"), ("ERROR", "ERROR")):
-        if told:
-            monkeypatch.setenv("GRPC_VERBOSITY", told)
+    (tmp_path / "shows.py").write_text(SHOWS_WHAT_CORE_IS_TOLD)
+    ours: dict[str, str] = {}
+    core_environment.prepare(ours)
+    theirs = {"GRPC_VERBOSITY": "ERROR", "GRPC_EXPERIMENTS": "tcp_rcv_lowat"}
+    for set_by_user, found in (({}, ours), (theirs, theirs)):
+        for name, value in set_by_user.items():
+            monkeypatch.setenv(name, value)
         lbdemo("up", "-n", "1", "--service", "shows:add", cwd=tmp_path, ok=True)
-        assert lbdemo("logs", "r1", ok=True).out.count(f"| verbosity {found}\n") == 1
+        assert (
+            lbdemo("logs", "r1", ok=True).out.count(
+                f"| told {found['GRPC_VERBOSITY']} {found.get('GRPC_EXPERIMENTS')}\n"
+            )
+            == 1
+        )
         lbdemo("down", ok=True)
-
-
-def test_library_leaves_the_verbosity_of_core_to_its_user() -> None:
-    code = (
-        "import os, lb_client, resolver; lb_client.insecure_channel('static:127.0.0.1:1').close();"
-        "print(os.environ.get('GRPC_VERBOSITY'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "None\n"
