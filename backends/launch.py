@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from backends import core_environment
+from backends import core_environment, file_limit, head_start
 from backends.layout import Layout, layout_from_json
 from backends.leash import Leash
 from backends.process import close_all_but, fork, leave_with, redirect_output, set_title
@@ -53,13 +53,14 @@ def launch(folder: StateFolder, *, replicas: int, service: str | None, layout: L
     # Ctrl-C in between is for this process alone, once it holds the leash.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        if "grpc" in sys.modules:
-            pid = _spawn({"plan": told, "lock": lock, "leash": theirs.fileno(), "path": sys.path})
-        else:
-            pid = fork()
-            if pid == 0:
-                leave_with(lambda: _daemonize(told, lock, theirs))
-        os.waitpid(pid, 0)
+        if not head_start.hand_over(told, lock=lock, leash=theirs):
+            if "grpc" in sys.modules:
+                pid = _spawn({"plan": told, "lock": lock, "leash": theirs.fileno(), "path": sys.path})
+            else:
+                pid = fork()
+                if pid == 0:
+                    leave_with(lambda: _daemonize(told, lock, theirs))
+            os.waitpid(pid, 0)
         leash = Leash(ours)
     finally:
         os.close(lock)
@@ -85,11 +86,18 @@ def _daemonize(told: dict[str, object], lock: int, leash: socket.socket) -> int:
     """A session of its own, and init for a parent: nobody who has to be waited for."""
     os.setsid()
     if fork() == 0:
-        leave_with(lambda: _supervise(told, lock, leash))
+        leave_with(lambda: supervise_as_told(told, lock, leash))
     return 0
 
 
-def _supervise(told: dict[str, object], lock: int, leash: socket.socket) -> int:
+def supervise_as_told(told: dict[str, object], lock: int, leash: socket.socket) -> int:
+    """The supervisor's whole life, in a process that nobody waits for; the exit code.
+
+    Args:
+        told: What `launch` was, as JSON.
+        lock: The folder's lock.
+        leash: The supervisor's end.
+    """
     close_all_but((lock, leash.fileno()))
     for fd in (lock, leash.fileno()):
         os.set_inheritable(fd, False)
@@ -99,6 +107,7 @@ def _supervise(told: dict[str, object], lock: int, leash: socket.socket) -> int:
     folder = StateFolder(str(told["cluster"]), Path(str(told["path"])))
     redirect_output(folder.open_log("supervisor"))
     core_environment.prepare(os.environ)  # also when no command of ours has
+    file_limit.allow_many()  # the nursery's, and its replicas', too
 
     from backends.nursery import preload  # noqa: PLC0415 -- the command need not wait for what follows
 

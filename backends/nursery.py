@@ -30,6 +30,8 @@ from backends.process import close_all_but, fork, leave_with, redirect_output, s
 from backends.spec import ReplicaSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backends.state import StateFolder
 
 PRELOAD = (
@@ -78,16 +80,19 @@ class NurseryPipes:
     pid: int
 
 
-def preload() -> None:
-    """Import what the replicas will need, once.
+def preload(*, go_on: Callable[[], bool] = lambda: True) -> bool:
+    """Import what the replicas will need, once; False when it was cut short, by `go_on`, which is asked in between.
 
-    Collecting garbage in between would only cost time, and what is frozen stays shared between the forks.
+    Collecting garbage meanwhile would only cost time, and what is frozen stays shared between the forks.
     """
     gc.disable()
     for name in PRELOAD:
+        if not go_on():
+            return False
         importlib.import_module(name)
     gc.freeze()
     gc.enable()
+    return True
 
 
 def fork_nursery(folder: StateFolder) -> NurseryPipes:

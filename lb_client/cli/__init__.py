@@ -17,6 +17,10 @@ def main() -> None:
     """
     interrupts.leave_at_once()
     # Only now, as everything else: Ctrl-C in the middle of an import ends well.
+    from backends import head_start  # noqa: PLC0415
+
+    if sys.argv[1:2] == ["up"]:
+        head_start.begin()
     from backends import core_environment  # noqa: PLC0415
 
     core_environment.prepare(os.environ)  # for this process and those that it starts
@@ -29,4 +33,5 @@ def main() -> None:
         # A second one, while the first was being answered.
         interrupts.ignore()
         code = interrupts.CODE
+    head_start.give_up()
     sys.exit(code)

@@ -1,0 +1,126 @@
+"""A process that imports what a supervisor needs, while the command that is to start one imports what it needs itself.
+
+Each takes a twentieth of a second, and most machines have a second processor. It begins before anything is known of the
+cluster; `launch.launch` then tells it which one. Whoever is told nothing ends when it is given up, or when its command
+has ended, however that died.
+
+A process starts one supervisor at most in this way, so what is kept is the module's own.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False  # not from typing: until the fork each import is waited for
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+_MESSAGE_MAX = 1 << 16
+_TAKEN = b"+"
+
+_begun: socket.socket | None = None
+
+
+def begin() -> None:
+    """Start the process, where that gains time. It keeps nothing of this one's open, and hears no Ctrl-C."""
+    global _begun  # noqa: PLW0603 -- see the module
+    if (os.cpu_count() or 1) < 2:
+        return
+    import socket  # noqa: PLC0415 -- for who begins
+
+    from backends.process import fork, leave_with, open_standard_descriptors  # noqa: PLC0415 -- the same
+
+    open_standard_descriptors()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError:
+        return
+    try:
+        pid = fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        return
+    if pid == 0:
+        ours.close()
+        leave_with(lambda: _leave_the_command(theirs))
+    theirs.close()
+    os.waitpid(pid, 0)
+    _begun = ours
+
+
+def hand_over(told: Mapping[str, object], *, lock: int, leash: socket.socket) -> bool:
+    """Have it become the supervisor; False where there is none, or it has ended.
+
+    Args:
+        told: What `launch` was told, for JSON.
+        lock: The folder's lock.
+        leash: The supervisor's end.
+    """
+    global _begun  # noqa: PLW0603 -- see the module
+    if _begun is None:
+        return False
+    import json  # noqa: PLC0415 -- for who has begun
+    import socket  # noqa: PLC0415 -- the same
+
+    with _begun as other:
+        _begun = None
+        try:
+            socket.send_fds(other, [json.dumps(told).encode()], [lock, leash.fileno()])
+            return other.recv(len(_TAKEN)) == _TAKEN
+        except OSError:
+            return False
+
+
+def give_up() -> None:
+    """End it, unless it has become a supervisor; returns when it has ended."""
+    global _begun  # noqa: PLW0603 -- see the module
+    if _begun is None:
+        return
+    import socket  # noqa: PLC0415 -- for who has begun
+
+    with _begun as other:
+        _begun = None
+        other.shutdown(socket.SHUT_WR)
+        other.recv(1)
+
+
+def _leave_the_command(other: socket.socket) -> int:
+    """A session of its own, and init for a parent: nobody who has to be waited for."""
+    from backends.process import fork, leave_with  # noqa: PLC0415 -- imported already
+
+    os.setsid()
+    if fork() == 0:
+        leave_with(lambda: _load_and_wait(other))
+    return 0
+
+
+def _load_and_wait(other: socket.socket) -> int:
+    null = os.open(os.devnull, os.O_RDWR)  # whoever reads what the command prints is not to wait for this process
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+    import gc  # noqa: PLC0415 -- imports are what this process is for
+    import json  # noqa: PLC0415
+    import socket  # noqa: PLC0415
+
+    gc.disable()
+    from backends import launch, nursery  # noqa: PLC0415
+
+    def is_wanted() -> bool:
+        try:
+            return other.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+
+    if not nursery.preload(go_on=is_wanted):
+        return 0
+    from backends import plan, supervise  # noqa: F401, PLC0415
+
+    message, descriptors, _, _ = socket.recv_fds(other, _MESSAGE_MAX, 2)
+    if not message:
+        return 0
+    lock, leash = descriptors
+    other.sendall(_TAKEN)
+    return launch.supervise_as_told(json.loads(message), lock, socket.socket(fileno=leash))
