@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import secrets
 
 import pytest
@@ -14,6 +15,7 @@ DURATION_S = 60.0
 @pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_random_faults_leak_nothing_and_lose_sight_of_no_call() -> None:
+    faulthandler.cancel_dump_traceback_later()  # pytest's, which is for tests that take seconds
     seed = secrets.randbelow(10**6)
     lines: list[str] = []
     outcome = play(seed, DURATION_S, rate=400.0, told=lines.append)
