@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from backends import core_environment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,17 +44,27 @@ class Worker:
 
     A context manager: leaving it ends the process. Its stderr is ours.
 
+    Args:
+        module: Its name.
+        args: Of its command line.
+        as_command: Whether gRPC core is told there what it is told in processes of ours, such as `lbdemo call`; else
+            nothing, as in an application's.
+
     Attributes:
         ready: What it said first.
     """
 
-    def __init__(self, module: str, *args: str) -> None:
+    def __init__(self, module: str, *args: str, as_command: bool = False) -> None:
+        environ = dict(os.environ)
+        if as_command:
+            core_environment.prepare(environ)
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"tests.benchmarks.programs.{module}", *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env=environ,
         )
         try:
             self.ready: dict[str, Any] = self._answer()

@@ -27,6 +27,8 @@ NAME = "proxy"
 _SIDES = ("channel", "Envoy")
 _REPLICAS = 3
 _CALLS = {1: 150, 64: 1280}
+_CLIENTS = (("sync", 1, False), ("aio", 1, False), ("aio", 1, True), ("aio", 64, False), ("aio", 64, True))
+"""API, calls at once, and whether it is a process like that of `lbdemo call` and `lbdemo compare`."""
 _LINGER_S = 0.2
 _PAUSE_S = 0.15
 _AS_FAST = Bound(high=0.65)
@@ -39,13 +41,15 @@ def run(scale: Scale) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
         folder = Path(name)
         with processes.replicas(_REPLICAS, registry=folder), EnvoyProxy(f"dir://{folder}") as proxy:
-            for api, concurrency in (("sync", 1), ("aio", 1), ("aio", 64)):
-                yield from _calls(scale, folder, proxy, api=api, concurrency=concurrency)
+            for api, concurrency, as_command in _CLIENTS:
+                yield from _calls(scale, folder, proxy, api=api, concurrency=concurrency, as_command=as_command)
     with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
         yield from _changes(scale, Path(name))
 
 
-def _calls(scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurrency: int) -> Iterator[Row]:
+def _calls(
+    scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurrency: int, as_command: bool
+) -> Iterator[Row]:
     calls = _CALLS[concurrency]
     processes_each, rounds_each = scale.of(3, 1), scale.of(9, 9)
     p50_us: dict[str, list[float]] = {side: [] for side in _SIDES}
@@ -54,8 +58,12 @@ def _calls(scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurren
     for _ in range(processes_each):
         with ExitStack() as stack:
             workers = {
-                "channel": stack.enter_context(processes.Worker("caller", "ours", api, f"dir://{folder}")),
-                "Envoy": stack.enter_context(processes.Worker("caller", "bare", api, proxy.address)),
+                "channel": stack.enter_context(
+                    processes.Worker("caller", "ours", api, f"dir://{folder}", as_command=as_command)
+                ),
+                "Envoy": stack.enter_context(
+                    processes.Worker("caller", "bare", api, proxy.address, as_command=as_command)
+                ),
             }
             for number in range(rounds_each):
                 for side in rotated(_SIDES, number):
@@ -70,6 +78,7 @@ def _calls(scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurren
         "concurrency": concurrency,
         "rounds": f"{processes_each}*{rounds_each}",
         "replicas": _REPLICAS,
+        "both clients": "like lbdemo call" if as_command else "an application's",
     }
     for what, values, bound in (
         ("p50", p50_us, _AS_FAST if concurrency == 1 else None),
