@@ -280,6 +280,8 @@ class ControlPlane:
             self._alive.set()
             await self._watch_over(self._ended)
         finally:
+            if isinstance(self._loop, ControlPlaneLoop):
+                self._loop.listen()
             # The socket first: whoever opens a channel now waits for it. What a registry's watcher takes its time
             # with, nobody waits for.
             self.ads.close()

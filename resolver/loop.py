@@ -24,8 +24,11 @@ _log = logging.getLogger(__name__)
 
 _Ts = TypeVarTuple("_Ts")
 
-GLANCE_S = 0.05
-"""The longest that an event of ours waits for an application's loop that is stuck in something else."""
+GLANCE_S = 0.25
+"""The longest that an event of ours waits for an application's loop that is stuck in something else, or has ended."""
+
+_SOON_S = 0.05
+"""From when a loop of the application is known until we look away from what it takes."""
 
 _QUEUE = "PollerCompletionQueue"
 
@@ -49,7 +52,13 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
     def share_with(self, other: asyncio.AbstractEventLoop) -> None:
         """`other` takes gRPC's events too, whenever it runs. On the loop's own thread."""
         self._others.add(other)
-        self._glance_soon()
+        # Not at once: a channel that was just made connects, and its loop may still be busy with the rest of a start.
+        self._glance_in(_SOON_S)
+
+    def listen(self) -> None:
+        """Take gRPC's events here from now on: at our end nobody else may be there to do it."""
+        self._others.clear()
+        self._glance()
 
     def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None:
         """As asyncio's. gRPC calls it with the socket of its queue when the loop uses grpc.aio for the first time."""
@@ -68,7 +77,7 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
         super().add_reader(fd, take)
         self._events, self._take = fd, take
         self._looks_away = False
-        self._glance_soon()
+        self._glance_in(_SOON_S)
 
     def remove_reader(self, fd: FileDescriptorLike) -> bool:
         """As asyncio's. gRPC calls it when its last channel and server are gone."""
@@ -76,14 +85,16 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
             self._events = None
         return super().remove_reader(fd)
 
-    def _glance_soon(self) -> None:
-        # Not at once: a channel that was just made connects, and its loop may still be busy with the rest of a start.
-        if self._next is None:
-            self._next = self.call_later(GLANCE_S, self._glance)
+    def _glance_in(self, seconds: float) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._next = self.call_later(seconds, self._glance)
 
     def _glance(self) -> None:
         """Look away while somebody else looks, but for a moment now and then; listen again when nobody does."""
-        self._next = None
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         if self._events is None:
             return
         if any(other.is_running() for other in self._others):
@@ -96,7 +107,7 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
             super().add_reader(self._events, self._take)
             self._looks_away = False
         if any(not other.is_closed() for other in self._others):
-            self._glance_soon()
+            self._glance_in(GLANCE_S)
 
     def _take_what_waits(self, events: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):  # nothing waits, or the other loop was quicker
