@@ -14,20 +14,26 @@ _MOST = 4096
 class Callers:
     """The far ends that calls came from. A port that another host has too makes one more of them, not one less."""
 
-    _ports: set[int] = field(default_factory=set)
+    _peers: set[str] = field(default_factory=set)
 
     def add(self, peer: str) -> None:
         """A call came from there: gRPC's `peer()`, such as `ipv4:127.0.0.1:4711`."""
-        port = peer.rpartition(":")[2]
-        if port.isascii() and port.isdigit():
-            if len(self._ports) >= _MOST and (live := live_ports()) is not None:
-                self._ports &= live
-            self._ports.add(int(port))
+        if peer in self._peers:
+            return
+        if len(self._peers) >= _MOST and (live := live_ports()) is not None:
+            self._peers = {each for each in self._peers if _port(each) in live}
+        self._peers.add(peer)
 
     def connected(self) -> bool:
         """Whether any of them is still connected; True where that cannot be told."""
         live = live_ports()
-        return live is None or not self._ports.isdisjoint(live)
+        return live is None or any(_port(peer) in live for peer in self._peers)
+
+
+def _port(peer: str) -> int | None:
+    """The port of a TCP connection's far end; None for another kind of connection."""
+    port = peer.rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdigit() else None
 
 
 def live_ports() -> set[int] | None:

@@ -97,7 +97,9 @@ class Dispatch(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
         """The handler for a call; never None, since "no such method" carries the identity too."""
         path = handler_call_details.method
-        self.identity.load = self.load.metadata()
+        load = self.load.metadata()
+        if load is not self.identity.load:
+            self.identity.report(load)
         handler = self._handlers.get(path) or self._late(path, handler_call_details)
         for key, _ in handler_call_details.invocation_metadata:
             if key in _MARKS:

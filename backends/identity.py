@@ -38,18 +38,29 @@ class Identity:
     Attributes:
         metadata: For a stream's initial metadata.
         load: What trailing metadata holds beside it.
+        trailing: Both.
     """
 
-    __slots__ = ("load", "metadata")
+    __slots__ = ("load", "metadata", "trailing")
 
     def __init__(self, metadata: Metadata = (), load: Metadata = ()) -> None:
         self.metadata = metadata
         self.load = load
+        self.trailing = (*metadata, *load)
 
     @classmethod
     def of(cls, id: str, address: str) -> Identity:
         """The identity of the replica `id`, announced at `address`."""
         return cls(((REPLICA_KEY, id), (ADDRESS_KEY, address)))
+
+    def become(self, other: Identity) -> None:
+        """Be the other from now on, for whoever holds this one."""
+        self.metadata, self.load, self.trailing = other.metadata, other.load, other.trailing
+
+    def report(self, load: Metadata) -> None:
+        """Have trailing metadata hold this load from now on."""
+        self.load = load
+        self.trailing = (*self.metadata, *load)
 
     def after_attempts(self, attempts: str) -> Identity:
         """The same, for a call that was tried `attempts` times before (gRFC A6's grpc-previous-rpc-attempts)."""
@@ -77,6 +88,7 @@ class Counters:
 
     __slots__ = (
         "_waiting",
+        "_when_sent",
         "callers",
         "calls",
         "failed",
@@ -98,6 +110,7 @@ class Counters:
         self.received = 0
         self.sent = 0
         self.callers = Callers()
+        self._when_sent = self._sent  # bound once, not for each call
         self._waiting: asyncio.Future[None] | None = None
 
     def begin(self, context: Any) -> None:
@@ -106,7 +119,7 @@ class Counters:
         self.in_flight += 1
         self.unsent += 1
         self.callers.add(context.peer())
-        context.add_done_callback(self._sent)
+        context.add_done_callback(self._when_sent)
 
     def _sent(self, _context: object) -> None:
         self.unsent -= 1
@@ -131,7 +144,7 @@ class IdentifiedContext:
     def __init__(self, context: Any, identity: Identity, *, initial_due: bool) -> None:
         self._context = context
         self._initial = identity.metadata
-        self._trailing = (*identity.metadata, *identity.load)
+        self._trailing = identity.trailing
         self._initial_due = initial_due
         self._own_trailing: Metadata = ()
         # Set before the servicer runs, so that it also goes out with an exception or an abort.

@@ -128,7 +128,7 @@ class Replica:
             self.address = address.join(address.reachable(host), port)
         else:
             self.address = address.advertised(spec.advertise, port)
-        self._identity.metadata = Identity.of(spec.id, self.address).metadata
+        self._identity.become(Identity.of(spec.id, self.address))
         await server.start()
         self._started = True
         self._health.set_all(("", *self.services), serving=True)
