@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MESSAGE_MAX = 1 << 16
-_TAKEN = b"+"
+_READY = b"+"
 
 _begun: socket.socket | None = None
 
@@ -50,8 +50,16 @@ def begin() -> None:
     _begun = ours
 
 
+def is_ready() -> bool:
+    """Wait until it has imported all; False where there is none, or it has ended. Ctrl-C cuts the wait short."""
+    try:
+        return _begun is not None and _begun.recv(len(_READY)) == _READY
+    except OSError:
+        return False
+
+
 def hand_over(told: Mapping[str, object], *, lock: int, leash: socket.socket) -> bool:
-    """Have it become the supervisor; False where there is none, or it has ended.
+    """Have one that is ready become the supervisor; False when it has ended.
 
     Args:
         told: What `launch` was told, for JSON.
@@ -59,8 +67,7 @@ def hand_over(told: Mapping[str, object], *, lock: int, leash: socket.socket) ->
         leash: The supervisor's end.
     """
     global _begun  # noqa: PLW0603 -- see the module
-    if _begun is None:
-        return False
+    assert _begun is not None  # noqa: S101 -- it is ready
     import json  # noqa: PLC0415 -- for who has begun
     import socket  # noqa: PLC0415 -- the same
 
@@ -68,9 +75,9 @@ def hand_over(told: Mapping[str, object], *, lock: int, leash: socket.socket) ->
         _begun = None
         try:
             socket.send_fds(other, [json.dumps(told).encode()], [lock, leash.fileno()])
-            return other.recv(len(_TAKEN)) == _TAKEN
         except OSError:
             return False
+    return True
 
 
 def give_up() -> None:
@@ -83,7 +90,8 @@ def give_up() -> None:
     with _begun as other:
         _begun = None
         other.shutdown(socket.SHUT_WR)
-        other.recv(1)
+        while other.recv(len(_READY)):
+            pass
 
 
 def _leave_the_command(other: socket.socket) -> int:
@@ -118,9 +126,9 @@ def _load_and_wait(other: socket.socket) -> int:
         return 0
     from backends import plan, supervise  # noqa: F401, PLC0415
 
+    other.sendall(_READY)
     message, descriptors, _, _ = socket.recv_fds(other, _MESSAGE_MAX, 2)
     if not message:
         return 0
     lock, leash = descriptors
-    other.sendall(_TAKEN)
     return launch.supervise_as_told(json.loads(message), lock, socket.socket(fileno=leash))

@@ -50,10 +50,11 @@ def launch(folder: StateFolder, *, replicas: int, service: str | None, layout: L
         "service": service,
         "layout": asdict(layout),
     }
+    is_ready = head_start.is_ready()
     # Ctrl-C in between is for this process alone, once it holds the leash.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        if not head_start.hand_over(told, lock=lock, leash=theirs):
+        if not (is_ready and head_start.hand_over(told, lock=lock, leash=theirs)):
             if "grpc" in sys.modules:
                 pid = _spawn({"plan": told, "lock": lock, "leash": theirs.fileno(), "path": sys.path})
             else:

@@ -38,12 +38,13 @@ def test_it_becomes_the_supervisor(tmp_path: Path) -> None:
     lbdemo("down", ok=True)
 
 
-def test_one_that_has_died_is_not_missed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", ["", "head_start.is_ready()\n"], ids=["at once", "when it was ready"])
+def test_one_that_has_died_is_not_missed(after: str, tmp_path: Path) -> None:
     kills = (
         "import os, signal\nfrom pathlib import Path\nfrom tests.support.leaks import strays\n"
         "for pid in strays(Path.cwd()): os.kill(pid, signal.SIGKILL); print('killed')\n"
     )
-    assert python(kills + UP, tmp_path) == "killed\n1\n"
+    assert python(after + kills + UP, tmp_path) == "killed\n1\n"
     lbdemo("down", ok=True)
 
 
@@ -81,3 +82,15 @@ def test_its_output_is_nobodys_to_wait_for(tmp_path: Path) -> None:
         assert process.stdout.read() == "first\n"  # to its end, while the process goes on
         assert process.stdin is not None
         process.stdin.write("\n")
+
+
+def test_ctrl_c_cuts_the_wait_for_it_short(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, threading, time\nfrom pathlib import Path\nfrom tests.support.leaks import strays\n"
+        "(pid,) = strays(Path.cwd())\nos.kill(pid, signal.SIGSTOP)\n"  # it never gets ready
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try: head_start.is_ready()\nexcept KeyboardInterrupt: print('interrupted')\n"
+        "os.kill(pid, signal.SIGCONT)\nhead_start.give_up()\n"
+    )
+    assert python(code, tmp_path) == "interrupted\n"
+    assert strays(tmp_path) == {}
