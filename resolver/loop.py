@@ -28,7 +28,7 @@ GLANCE_S = 0.25
 """The longest that an event of ours waits for an application's loop that is stuck in something else, or has ended."""
 
 _SOON_S = 0.05
-"""From when a loop of the application is known until we look away from what it takes."""
+"""The same for the next one, and from when a loop of the application is known until we look away from what it takes."""
 
 _QUEUE = "PollerCompletionQueue"
 
@@ -53,7 +53,8 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
         """`other` takes gRPC's events too, whenever it runs. On the loop's own thread."""
         self._others.add(other)
         # Not at once: a channel that was just made connects, and its loop may still be busy with the rest of a start.
-        self._glance_in(_SOON_S)
+        if self._next is None or self._next.when() > self.time() + _SOON_S:
+            self._glance_in(_SOON_S)
 
     def listen(self) -> None:
         """Take gRPC's events here from now on: at our end nobody else may be there to do it."""
@@ -97,19 +98,23 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
             self._next = None
         if self._events is None:
             return
+        found = False
         if any(other.is_running() for other in self._others):
             if not self._looks_away:
                 super().remove_reader(self._events)
             else:
-                self._take_what_waits(self._events)
+                found = self._take_what_waits(self._events)
             self._looks_away = True
         elif self._looks_away:
             super().add_reader(self._events, self._take)
             self._looks_away = False
-        if any(not other.is_closed() for other in self._others):
-            self._glance_in(GLANCE_S)
+        if self._looks_away or any(not other.is_closed() for other in self._others):
+            self._glance_in(_SOON_S if found else GLANCE_S)
 
-    def _take_what_waits(self, events: socket.socket) -> None:
+    def _take_what_waits(self, events: socket.socket) -> bool:
+        """Whether something waited: the loop that should have taken it is stuck, and more will follow."""
         with contextlib.suppress(BlockingIOError):  # nothing waits, or the other loop was quicker
             events.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             self._take()
+            return True
+        return False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 import lb_client
 import resolver
 from resolver import runtime
-from resolver.loop import GLANCE_S, ControlPlaneLoop
+from resolver.loop import _SOON_S, GLANCE_S, ControlPlaneLoop
 from resolver.testing import ManualRegistry
 from tests.support.backend import Backend, assert_round_robin, awho, who
 from tests.support.eventually import aeventually, eventually
@@ -112,3 +114,83 @@ async def _awho_both(channel: grpc.aio.Channel) -> None:
 
 async def _awho_only(channel: grpc.aio.Channel, name: str) -> None:
     assert_round_robin(await awho(channel, 4), [name])
+
+
+class PollerCompletionQueue:
+    """Named as gRPC's, by which the loop knows it."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.taken = 0
+
+    def take(self, _loop: object) -> None:
+        self.taken += len(self.ours.recv(4096))
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+class RunningLoop:
+    """One of the application, as far as this matters."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def is_running(self) -> bool:
+        return not self.closed
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+
+@pytest.fixture
+def away() -> Iterator[tuple[ControlPlaneLoop, PollerCompletionQueue, RunningLoop]]:
+    """A loop that looks away, since another runs."""
+    loop, queue, other = ControlPlaneLoop(), PollerCompletionQueue(), RunningLoop()
+    with closing(loop), closing(queue):
+        loop.add_reader(queue.ours, functools.partial(queue.take, None))
+        loop.share_with(other)  # type: ignore[arg-type]  # all that it is asked
+        loop._glance()
+        assert loop.looks_away
+        yield loop, queue, other
+        loop.remove_reader(queue.ours)
+
+
+Away = tuple[ControlPlaneLoop, PollerCompletionQueue, RunningLoop]
+
+
+def _next_s(loop: ControlPlaneLoop) -> float:
+    assert loop._next is not None
+    return loop._next.when() - loop.time()
+
+
+def test_a_glance_that_found_something_is_followed_by_another_soon(away: Away) -> None:
+    loop, queue, _ = away
+    assert _SOON_S < _next_s(loop) <= GLANCE_S
+    queue.theirs.send(b"11")
+    loop._glance()
+    assert queue.taken == 2
+    assert _next_s(loop) <= _SOON_S
+    loop._glance()
+    assert _next_s(loop) > _SOON_S
+
+
+def test_loops_that_come_one_after_the_other_do_not_put_off_the_glance(away: Away) -> None:
+    loop, _, other = away
+    loop.share_with(other)  # type: ignore[arg-type]  # as above
+    assert _next_s(loop) <= _SOON_S
+    due = loop._next
+    loop.share_with(other)  # type: ignore[arg-type]  # as above
+    assert loop._next is due
+
+
+def test_it_listens_again_even_if_the_other_ends_in_the_middle_of_a_glance(away: Away) -> None:
+    loop, queue, other = away
+    queue.theirs.send(b"1")
+    loop._take = lambda: setattr(other, "closed", True)
+    loop._glance()
+    assert loop.looks_away
+    assert _next_s(loop) <= GLANCE_S
+    loop._glance()
+    assert not loop.looks_away
