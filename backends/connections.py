@@ -20,7 +20,10 @@ class Callers:
         """A call came from there: gRPC's `peer()`, such as `ipv4:127.0.0.1:4711`."""
         if peer in self._peers:
             return
-        if len(self._peers) >= _MOST and (live := live_ports()) is not None:
+        if len(self._peers) >= _MOST:
+            live = live_ports()
+            if live is None:
+                return  # whether they are connected cannot be told either
             self._peers = {each for each in self._peers if _port(each) in live}
         self._peers.add(peer)
 
