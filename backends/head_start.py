@@ -10,6 +10,7 @@ A process starts one supervisor at most in this way, so what is kept is the modu
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False  # not from typing: until the fork each import is waited for
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ _begun: socket.socket | None = None
 
 
 def begin() -> None:
-    """Start the process, where that gains time. It keeps nothing of this one's open, and hears no Ctrl-C."""
+    """Start the process, where one may and it gains time. It keeps nothing of this one's open, and hears no Ctrl-C."""
     global _begun  # noqa: PLW0603 -- see the module
-    if (os.cpu_count() or 1) < 2:
+    if (os.cpu_count() or 1) < 2 or "grpc" in sys.modules:
         return
-    import socket  # noqa: PLC0415 -- for who begins
+    import contextlib  # noqa: PLC0415 -- for who begins
+    import socket  # noqa: PLC0415 -- the same
 
     from backends.process import fork, leave_with, open_standard_descriptors  # noqa: PLC0415 -- the same
 
@@ -46,7 +48,8 @@ def begin() -> None:
         ours.close()
         leave_with(lambda: _leave_the_command(theirs))
     theirs.close()
-    os.waitpid(pid, 0)
+    with contextlib.suppress(ChildProcessError):  # whoever started us ignores such ends: the kernel sees to them
+        os.waitpid(pid, 0)
     _begun = ours
 
 
@@ -85,9 +88,10 @@ def give_up() -> None:
     global _begun  # noqa: PLW0603 -- see the module
     if _begun is None:
         return
-    import socket  # noqa: PLC0415 -- for who has begun
+    import contextlib  # noqa: PLC0415 -- for who has begun
+    import socket  # noqa: PLC0415 -- the same
 
-    with _begun as other:
+    with _begun as other, contextlib.suppress(OSError):  # it has ended already
         _begun = None
         other.shutdown(socket.SHUT_WR)
         while other.recv(len(_READY)):
@@ -105,10 +109,12 @@ def _leave_the_command(other: socket.socket) -> int:
 
 
 def _load_and_wait(other: socket.socket) -> int:
+    from backends.process import close_all_but  # noqa: PLC0415 -- imported already
+
     null = os.open(os.devnull, os.O_RDWR)  # whoever reads what the command prints is not to wait for this process
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.close(null)
+    close_all_but((other.fileno(),))
     import gc  # noqa: PLC0415 -- imports are what this process is for
     import json  # noqa: PLC0415
     import socket  # noqa: PLC0415

@@ -1,7 +1,8 @@
 """Starts a supervisor in the background, held by a leash. What it then does is supervisor.py's.
 
-The supervisor is forked, not executed: it inherits what the command has imported, and half the time of a start is
-imports. A process that has gRPC already cannot fork safely; it starts a fresh interpreter that does.
+Half the time of a start is imports, so the supervisor is a process that has them already: the one of head_start.py, or
+else a fork of the command, which inherits what that has imported. A process that has gRPC cannot fork safely; it starts
+a fresh interpreter that does.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def launch(folder: StateFolder, *, replicas: int, service: str | None, layout: L
         layout: Which zones, weights and version they have.
         lock: The folder's lock; it is the supervisor's from here on, closed in this process.
 
+    Raises:
+        KeyboardInterrupt: Nothing has been started, and the lock is free.
+
     Returns:
         The leash that holds it: what becomes of the start is told there.
     """
@@ -50,7 +54,13 @@ def launch(folder: StateFolder, *, replicas: int, service: str | None, layout: L
         "service": service,
         "layout": asdict(layout),
     }
-    is_ready = head_start.is_ready()
+    try:
+        is_ready = head_start.is_ready()
+    except BaseException:
+        for end in (ours, theirs):
+            end.close()
+        os.close(lock)
+        raise
     # Ctrl-C in between is for this process alone, once it holds the leash.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -9,7 +9,6 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from backends import file_limit
 from backends.nursery import fork_nursery
 from backends.phase import Phase
 from backends.supervisor import FleetSupervisor
@@ -34,7 +33,6 @@ def supervise(plan: ClusterPlan, *, lock: int, leash: socket.socket) -> int:
     supervisor = FleetSupervisor(plan, pipes, owns_folder=lambda: plan.folder.holds(lock))
     supervisor.begin()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    file_limit.allow_many()
     code = asyncio.run(_supervise(supervisor, lock, leash))
     os.waitpid(pipes.pid, 0)  # it has ended, or does so at once: its link is closed
     folder = plan.folder

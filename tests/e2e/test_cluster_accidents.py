@@ -71,6 +71,10 @@ def slow(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _assert_contains(log: Path, words: str) -> None:
+    assert words in log.read_text()
+
+
 def _remove_socket(state: Path) -> None:
     (state / "default" / "cluster.sock").unlink()
 
@@ -226,12 +230,14 @@ def test_scale_whose_cluster_ends_meanwhile_says_so(slow: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["2", "3"])
-def test_up_while_a_cluster_ends_waits_and_starts_another(number: str) -> None:
+def test_up_while_a_cluster_ends_waits_and_starts_another(number: str, state: Path) -> None:
     lbdemo("up", "-n", "2", ok=True)
     old = status()
     nursery = psutil.Process(old["replicas"][0]["pid"]).parent()
     assert nursery is not None
     nursery.send_signal(signal.SIGKILL)
+    log = state / "default" / "logs" / "supervisor.log"
+    eventually(lambda: _assert_contains(log, "the nursery is gone"))
     lbdemo("up", "-n", number, ok=True)
     new = status()
     assert new["serving"] == int(number)

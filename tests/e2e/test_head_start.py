@@ -84,13 +84,42 @@ def test_its_output_is_nobodys_to_wait_for(tmp_path: Path) -> None:
         process.stdin.write("\n")
 
 
-def test_ctrl_c_cuts_the_wait_for_it_short(tmp_path: Path) -> None:
+def test_ctrl_c_cuts_the_wait_for_it_short_and_nothing_is_held(tmp_path: Path) -> None:
     code = (
-        "import os, signal, threading, time\nfrom pathlib import Path\nfrom tests.support.leaks import strays\n"
-        "(pid,) = strays(Path.cwd())\nos.kill(pid, signal.SIGSTOP)\n"  # it never gets ready
+        "import os, signal, socket, threading\n"
+        "head_start.give_up()\n"
+        "head_start._begun, silent = socket.socketpair()\n"  # one that never gets ready
         "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "try: head_start.is_ready()\nexcept KeyboardInterrupt: print('interrupted')\n"
-        "os.kill(pid, signal.SIGCONT)\nhead_start.give_up()\n"
+        "from backends import cluster\n"
+        "try: cluster.up('default', replicas=1)\n"
+        "except KeyboardInterrupt: print('interrupted', cluster.runs('default'))\n"
+        "silent.close()\n"
     )
-    assert python(code, tmp_path) == "interrupted\n"
-    assert strays(tmp_path) == {}
+    assert python(code, tmp_path) == "interrupted False\n"
+
+
+def test_it_keeps_nothing_of_the_command_open(tmp_path: Path) -> None:
+    code = (
+        "import os\nfrom pathlib import Path\nfrom tests.support.leaks import strays\n"
+        "(pid,) = strays(Path.cwd())\nhead_start.is_ready()\n"
+        "print(sorted(os.path.basename(os.readlink(f'/proc/{pid}/fd/{fd}')).partition('[')[0]"
+        " for fd in os.listdir(f'/proc/{pid}/fd')))\n"
+    )
+    before = "import os\nleft = os.open('kept', os.O_CREAT | os.O_RDWR)\nos.set_inheritable(left, True)\n"
+    command = [sys.executable, "-c", before + BEGINS + code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=40, cwd=tmp_path)
+    assert done.stdout == "['null', 'null', 'null', 'socket:']\n"
+
+
+def test_it_is_left_out_where_a_fork_is_not_safe(tmp_path: Path) -> None:
+    code = "import grpc\n" + BEGINS + "print(head_start.is_ready())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=40, cwd=tmp_path)
+    assert done.stdout == "False\n"
+
+
+def test_command_whose_starter_ignores_the_ends_of_children(tmp_path: Path) -> None:
+    code = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n" + BEGINS + "print(head_start.is_ready())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=40, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("True\n", "")
