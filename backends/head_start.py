@@ -103,7 +103,11 @@ def _leave_the_command(other: socket.socket) -> int:
     from backends.process import fork, leave_with  # noqa: PLC0415 -- imported already
 
     os.setsid()
-    if fork() == 0:
+    try:
+        pid = fork()
+    except OSError:
+        return 1  # the command hears nothing of it, forks by itself later, and tells what is wrong then
+    if pid == 0:
         leave_with(lambda: _load_and_wait(other))
     return 0
 
