@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_SURELY_S = 0.15
+"""A task that is being cancelled now and still is after this was told to end. For a moment every `asyncio.timeout` that
+is over cancels the task around it; this is no multiple of any interval of ours, at which the next one would be."""
+
 
 @dataclass(slots=True)
 class _Running:
@@ -69,13 +73,22 @@ class Sources:
 
     def mend(self) -> None:
         """Begin those again that have ended by themselves: they bear what a registry does, but not a fault of ours."""
-        for key, running in self._running.items():
-            # One that was told to end and still does is as good as gone: what it waits for may never come.
-            if running.task.done() or running.task.cancelling():
-                gone = running.task.done() and not running.task.cancelled()
-                error = running.task.exception() if gone else None
-                _log.critical("what follows %s ended; it is begun again", running.spec.target, exc_info=error)
-                self._running[key] = self._begin(key, running.spec, running.factory, running.subscriptions)
+        for key, running in list(self._running.items()):
+            if running.task.done():
+                self._begin_again(key, running)
+            elif running.task.cancelling():
+                asyncio.get_running_loop().call_later(_SURELY_S, self._mend_one_that_ends, key, running)
+
+    def _mend_one_that_ends(self, key: str, running: _Running) -> None:
+        # One that was told to end and still does is as good as gone: what it waits for may never come.
+        if self._running.get(key) is running and (running.task.done() or running.task.cancelling()):
+            self._begin_again(key, running)
+
+    def _begin_again(self, key: str, running: _Running) -> None:
+        gone = running.task.done() and not running.task.cancelled()
+        error = running.task.exception() if gone else None
+        _log.critical("what follows %s ended; it is begun again", running.spec.target, exc_info=error)
+        self._running[key] = self._begin(key, running.spec, running.factory, running.subscriptions)
 
     async def end(self, within_s: float) -> None:
         """End all, and wait for it for so long."""
