@@ -9,6 +9,7 @@ acknowledges everything. So the question is a call that any server takes, `Healt
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -34,6 +35,10 @@ EVERY_S = 0.75
 MOST_PER_S = 100.0
 """Questions of one process at most, some hundredths of a processor: more than 75 servers are asked less often."""
 
+_TOGETHER = 8
+"""Servers that are asked at the same moment. A question that comes alone wakes a thread of ours and four of core's, for
+2.5 ms of a processor; one that finds them awake costs 0.6 ms. And the answers of so few are soon read."""
+
 _STOPPED_S = 0.5
 """An answer so much later than its deadline was not waited for: this process itself stood still."""
 
@@ -42,28 +47,47 @@ _STOPPED_S = 0.5
 class Pace:
     """How often each server is asked, so that all together are not asked too often. One for all checks of a process.
 
+    Questions are asked on a beat, those to a few servers together; each process has a beat of its own.
+
     Attributes:
         asked: How many servers are asked now.
     """
 
     asked: int = 0
     jitter: random.Random = field(default_factory=random.Random, repr=False)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _begin_s: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._begin_s = self.clock() - self.jitter.uniform(0, EVERY_S)
+
+    @property
+    def _beats(self) -> int:
+        """In one interval."""
+        return max(1, math.ceil(self.asked / _TOGETHER))
 
     def interval_s(self) -> float:
         """Between two questions to one server, at most."""
         return max(EVERY_S, self.asked / MOST_PER_S)
 
     def first_s(self) -> float:
-        """Until the first question: any part of an interval, since many servers join at once."""
-        return self.interval_s() * self.jitter.uniform(0.1, 1.0)
+        """Until the first question: at any beat of an interval, since many servers join at once."""
+        return self._until_beat(self.jitter.randint(1, self._beats))
 
     def next_s(self) -> float:
-        """Until the next question, after an answer."""
-        return self.interval_s() * self.jitter.uniform(0.8, 1.0)
+        """Until the next question, after an answer: the same beat of the next interval."""
+        return self._until_beat(self._beats)
 
     def again_s(self) -> float:
         """Until the next question after one that was not answered, which took its time already."""
         return max(0.0, self.interval_s() - ANSWER_S)
+
+    def _until_beat(self, number: int) -> float:
+        beat_s = self.interval_s() / self._beats
+        if not beat_s:
+            return 0.0
+        passed_s = self.clock() - self._begin_s
+        return (passed_s // beat_s + number) * beat_s - passed_s
 
 
 def health_probe(channel: grpc.aio.Channel, service: str) -> Probe:
