@@ -21,6 +21,8 @@ from resolver.registry.shares import SharesFile, with_share
 from resolver.target import Target, quote_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resolver.model import Endpoint
     from resolver.registry.base import EndpointWatcher
 
@@ -28,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 # Events wake the watcher at once. This tick is for what sends none: a folder not there yet, a network file system.
 _TICK_S = 0.5
+# Where events have told of every change, and nothing has happened for a while, there is little to look for.
+_QUIET_TICK_S = 2.0
+_QUIET_AFTER_S = 5.0
 # A folder that is removed loses its records first: what is missing counts once the folder has outlived it for so long.
 _REMOVAL_S = 0.02
 # And one that is back is filled by and by: replicas look once a second whether their records are there.
@@ -74,11 +79,13 @@ async def _watch(path: Path) -> EndpointWatcher:
     last: tuple[Endpoint, ...] | None = None
     lost = shrunk = False
     filled_at = 0.0
+    ticks, told = _Ticks(), True
     with FolderChanges(path) as changes, DaemonThread("lbdemo reads a registry") as beside:
         while True:
             try:
                 found = await beside.run(folder.read)
             except OSError as error:
+                ticks.saw(change=True, told=True)
                 if not lost:
                     lost = True
                     kept = "nothing known yet" if last is None else f"the last {len(last)} endpoints stay in force"
@@ -100,10 +107,32 @@ async def _watch(path: Path) -> EndpointWatcher:
                     await asyncio.sleep(_REMOVAL_S)
                     continue
                 shrunk = False
+                ticks.saw(change=found != last, told=told)
                 if found != last:
                     last = found
                     yield found
-            await changes.wait(_TICK_S)
+            told = await changes.wait(ticks.next_s())
+
+
+class _Ticks:
+    """How soon to look at the folder again, though the kernel tells of no change: it may not tell of any."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._tells = True
+        self._quiet_at = 0.0
+
+    def saw(self, *, change: bool, told: bool) -> None:
+        """A look has found a change, or none; the kernel had told of one, or had not."""
+        if change and not told:
+            self._tells = False
+        if change or told:
+            self._quiet_at = self._clock() + _QUIET_AFTER_S
+
+    def next_s(self) -> float:
+        """Until the next look."""
+        is_quiet = self._tells and self._clock() >= self._quiet_at
+        return _QUIET_TICK_S if is_quiet else _TICK_S
 
 
 def _missing(before: tuple[Endpoint, ...], now: tuple[Endpoint, ...]) -> list[Endpoint]:

@@ -39,18 +39,19 @@ class FolderChanges:
         """Close the kernel's watch."""
         self._detach()
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return when something may have changed, or after `timeout_s` seconds."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Return when something may have changed, or after `timeout_s` seconds; whether the kernel told of it."""
         if self._attach():
-            return  # a new folder under the old name: what is in it has not been read
+            return True  # a new folder under the old name: what is in it has not been read
         if self._inotify is None:
             await asyncio.sleep(min(timeout_s, _POLL_S))
-            return
+            return False
         try:
             async with asyncio.timeout(timeout_s):
                 await self._inotify.get()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     def _attach(self) -> bool:
         """Watch the folder that has the name now; True when that is another one than before."""

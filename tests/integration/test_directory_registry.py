@@ -169,6 +169,20 @@ async def test_a_burst_of_writes_ends_in_the_right_set(watched: Watched, tmp_pat
     await watched.ends_with([f"r{n:03}" for n in range(0, 300, 3)])
 
 
+async def test_a_record_of_which_the_kernel_does_not_tell_is_found_all_the_same(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "_QUIET_AFTER_S", 0.0)
+    records = tmp_path / "records"
+    records.mkdir()
+    await watched.ends_with([])
+    # The kernel tells when a writer closes its file. This one does not.
+    with (records / "r1.json").open("w") as file:
+        file.write(json.dumps({"Op": 0, "Addr": "127.0.0.1:1", "Metadata": {"id": "r1"}}))
+        file.flush()
+        await watched.ends_with(["r1"])
+
+
 def test_a_record_in_a_folder_reaches_a_live_channel(tmp_path: Path) -> None:
     with (
         Backend("r1") as r1,

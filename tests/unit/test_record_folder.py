@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.errors import TargetError
-from resolver.registry.directory import RecordFolder, factory
+from resolver.registry.directory import _QUIET_AFTER_S, _QUIET_TICK_S, _TICK_S, RecordFolder, _Ticks, factory
 from resolver.target import Target
 
 if TYPE_CHECKING:
@@ -157,3 +157,25 @@ def test_a_target_that_is_no_absolute_folder_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(TargetError, match=says):
             factory(Target.parse(text))
+
+
+def test_a_quiet_folder_is_looked_at_less_often_until_something_happens() -> None:
+    now_s = 100.0
+    ticks = _Ticks(lambda: now_s)
+    ticks.saw(change=True, told=True)
+    assert ticks.next_s() == _TICK_S
+    now_s += _QUIET_AFTER_S
+    ticks.saw(change=False, told=False)
+    assert ticks.next_s() == _QUIET_TICK_S
+    ticks.saw(change=False, told=True)  # of something that is no record, but somebody is at work there
+    assert ticks.next_s() == _TICK_S
+
+
+def test_a_folder_of_whose_changes_the_kernel_does_not_tell_is_looked_at_often_for_ever() -> None:
+    now_s = 100.0
+    ticks = _Ticks(lambda: now_s)
+    ticks.saw(change=True, told=True)
+    now_s += _QUIET_AFTER_S
+    ticks.saw(change=True, told=False)
+    now_s += 10 * _QUIET_AFTER_S
+    assert ticks.next_s() == _TICK_S
