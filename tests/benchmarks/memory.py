@@ -1,4 +1,4 @@
-"""What an idle channel holds beyond a bare one, and what is left behind by snapshot changes."""
+"""What an idle channel holds and does beyond a bare one, and what is left behind by snapshot changes."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def run(scale: Scale) -> Iterator[Row]:
             Record(folder, replica.id, replica.address).write()
         for api in ("sync", "aio"):
             yield _idle(scale, api, folder, running)
+        yield _idle_cpu(scale, folder, running)
         yield from _churn(scale, folder, running[0].address)
 
 
@@ -63,6 +64,26 @@ def _idle(scale: Scale, api: str, folder: Path, running: Sequence[processes.Runn
         unit="MB",
         spread=Spread.of(more),
         bound=Bound(high=30),
+    )
+
+
+def _idle_cpu(scale: Scale, folder: Path, running: Sequence[processes.RunningReplica]) -> Row:
+    listed = "ipv4:" + ",".join(replica.address for replica in running)
+    settle_s, idle_s = scale.of(6, 1), scale.of(20, 2)
+    with (
+        processes.Worker("holder", "ours", "sync", f"dir://{folder}") as ours,
+        processes.Worker("holder", "bare", "sync", listed) as bare,
+    ):
+        cpu_ms = [worker.ask(settle_s=settle_s, idle_s=idle_s)["cpu"] * 1000 for worker in (ours, bare)]
+    return Row(
+        benchmark=NAME,
+        what="CPU of a process with one idle channel, sync, in a second: ours less bare",
+        inputs={"endpoints": _ENDPOINTS, "settle_s": settle_s, "idle_s": idle_s},
+        a=Side("ours", cpu_ms[0], "ms"),
+        b=Side("bare", cpu_ms[1], "ms"),
+        figure=cpu_ms[0] - cpu_ms[1],
+        unit="ms",
+        note="health is asked, the folder looked at",
     )
 
 

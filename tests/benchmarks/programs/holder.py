@@ -1,4 +1,5 @@
-"""A worker that opens one channel, makes one call, and tells what its process holds; asked, it changes the registry.
+"""A worker that opens one channel, makes one call, and tells what its process holds; asked, it changes the registry, or
+tells what CPU it takes to do nothing.
 
 Arguments as in channels.py. A change counts as done when the last snapshot shows it and calls go to exactly the
 endpoints that there should be.
@@ -135,6 +136,9 @@ def _change_when_asked(channel: grpc.Channel, target: str) -> None:
     snapshots: list[Snapshot] = []
     with resolver.watch(target, snapshots.append):
         for question in questions():
+            if "idle_s" in question:
+                say(**_idle(**question))
+                continue
             for _ in range(question["count"]):
                 registry.change()
                 _until_told(snapshots, registry.builds)
@@ -143,12 +147,23 @@ def _change_when_asked(channel: grpc.Channel, target: str) -> None:
             say(**settled(question["settle_s"]))
 
 
+def _idle(settle_s: float, idle_s: float) -> dict[str, float]:
+    """CPU of all threads of this process, in seconds per second."""
+    time.sleep(settle_s)
+    cpu_s, wall_s = time.process_time(), time.monotonic()
+    time.sleep(idle_s)
+    return {"cpu": (time.process_time() - cpu_s) / (time.monotonic() - wall_s)}
+
+
 def _hold(channel: grpc.Channel, choice: ChannelChoice, settle_s: float) -> None:
     say_hello(channel)(REQUEST, timeout=5.0)
     time.sleep(settle_s)
     say(**held())
     if choice.ours:
         _change_when_asked(channel, choice.target)
+        return
+    for question in questions():
+        say(**_idle(**question))
 
 
 async def _hold_aio(choice: ChannelChoice, settle_s: float) -> None:
