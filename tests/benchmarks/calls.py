@@ -2,7 +2,8 @@
 
 Each channel has a process of its own, so that what our control plane does in the background is charged to our side.
 There are two bare channels. Ours is compared with the geometric mean of both; and one of them with the other, which
-shows what this method calls a difference where there is none.
+shows what this method calls a difference where there is none. A fourth channel is as ours is, but its control plane is
+in another process: what it costs more than a bare one is gRPC core's own xDS.
 """
 
 from __future__ import annotations
@@ -20,16 +21,29 @@ from tests.benchmarks.figures import Spread, paired_ratios, rotated
 from tests.benchmarks.row import Bound, Row, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.benchmarks.scale import Scale
 
 NAME = "calls"
 # Short rounds: what else the machine does then meets both sides of most of them alike.
 _CALLS = {1: 150, 16: 320}
-_SIDES = ("ours", "bare", "bare again")
+_SIDES = ("ours", "bare", "plane elsewhere", "bare again")
+_SHORT = {"our channel": "ours", "control plane elsewhere": "elsewhere", "bare": "bare"}
 _AS_FAST = Bound(low=0.97)
 _AS_CHEAP = Bound(high=1.03)
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """How the process of one side is begun."""
+
+    whose: str
+    target: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def worker(self, api: str) -> processes.Worker:
+        return processes.Worker("caller", self.whose, api, self.target, environ=self.environ)
 
 
 @dataclass(slots=True)
@@ -45,28 +59,29 @@ def run(scale: Scale) -> Iterator[Row]:
     """The rows, as they come."""
     with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
         folder = Path(name)
-        with processes.replicas(1, registry=folder) as (replica,):
+        target = f"dir://{folder}"
+        with (
+            processes.replicas(1, registry=folder) as (replica,),
+            processes.Worker("plane", target) as plane,
+        ):
+            elsewhere: dict[str, str] = plane.ready["environ"]
+            callers = {
+                "ours": _Caller("ours", target),
+                "bare": _Caller("bare", replica.address),
+                "plane elsewhere": _Caller("bare", plane.ready["uri"], elsewhere),
+                "bare again": _Caller("bare", replica.address),
+            }
             for api, concurrency in (("sync", 1), ("aio", 1), ("aio", 16)):
-                yield from _compare(scale, folder, replica.address, api=api, concurrency=concurrency)
+                yield from _compare(scale, callers, api=api, concurrency=concurrency)
 
 
-def _compare(scale: Scale, folder: Path, address: str, *, api: str, concurrency: int) -> Iterator[Row]:
+def _compare(scale: Scale, callers: Mapping[str, _Caller], *, api: str, concurrency: int) -> Iterator[Row]:
     calls = _CALLS[concurrency]
     processes_each, rounds_each = scale.of(9, 1), scale.of(12, 9)
     rounds = _Rounds()
     for _ in range(processes_each):
         with ExitStack() as stack:
-            workers = {
-                side: stack.enter_context(
-                    processes.Worker(
-                        "caller",
-                        "ours" if side == "ours" else "bare",
-                        api,
-                        f"dir://{folder}" if side == "ours" else address,
-                    )
-                )
-                for side in _SIDES
-            }
+            workers = {side: stack.enter_context(caller.worker(api)) for side, caller in callers.items()}
             for number in range(rounds_each):
                 # Each side comes first, second and last alike: what it finds in the caches is another's.
                 for side in rotated(_SIDES, number):
@@ -85,18 +100,23 @@ def _compare(scale: Scale, folder: Path, address: str, *, api: str, concurrency:
         ("calls/s", "/s", rounds.per_s, _AS_FAST),
         ("CPU per call", "µs", rounds.cpu_us, _AS_CHEAP),
     ):
-        ours, bare, again = (values[side] for side in _SIDES)
+        ours, bare, elsewhere, again = (values[side] for side in _SIDES)
         both = [math.sqrt(one * other) for one, other in zip(bare, again, strict=True)]
-        for a, b, label, limit in ((ours, both, "ours", bound), (again, bare, "bare again", None)):
+        for a, b, labels, limit, note in (
+            (ours, both, ("our channel", "bare"), bound, failed),
+            (elsewhere, both, ("control plane elsewhere", "bare"), None, "gRPC core's own xDS"),
+            (ours, elsewhere, ("our channel", "control plane elsewhere"), None, "our own part"),
+            (again, bare, ("bare", "bare"), None, "the noise of this method"),
+        ):
             ratios = paired_ratios(a, b)
             yield Row(
                 benchmark=NAME,
-                what=f"{what}, {api}: our channel / bare" if limit else f"{what}, {api}: bare / bare",
+                what=f"{what}, {api}: {labels[0]} / {labels[1]}",
                 inputs=inputs,
-                a=Side(label, statistics.median(a), unit),
-                b=Side("bare", statistics.median(b), unit),
+                a=Side(_SHORT[labels[0]], statistics.median(a), unit),
+                b=Side(_SHORT[labels[1]], statistics.median(b), unit),
                 figure=statistics.median(ratios),
                 spread=Spread.of(ratios, of_median=True),
                 bound=limit,
-                note=failed if limit else "the noise of this method",
+                note=note,
             )

@@ -40,9 +40,13 @@ def paired_ratios(a: Sequence[float], b: Sequence[float]) -> list[float]:
 
 
 def rotated(sides: Sequence[str], number: int) -> list[str]:
-    """The sides in turn, beginning with another one in each round."""
-    first = number % len(sides)
-    return [*sides[first:], *sides[:first]]
+    """The sides in turn, forwards and backwards, and then beginning with another one.
+
+    Each comes first as often as any other, and none always after the same one, in whose wake its caches are.
+    """
+    first = number // 2 % len(sides)
+    order = [*sides[first:], *sides[:first]]
+    return order[::-1] if number % 2 else order
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from backends import core_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -49,13 +49,16 @@ class Worker:
         args: Of its command line.
         as_command: Whether gRPC core is told there what it is told in processes of ours, such as `lbdemo call`; else
             nothing, as in an application's.
+        environ: More variables of its environment.
 
     Attributes:
         ready: What it said first.
     """
 
-    def __init__(self, module: str, *args: str, as_command: bool = False) -> None:
-        environ = dict(os.environ)
+    def __init__(
+        self, module: str, *args: str, as_command: bool = False, environ: Mapping[str, str] | None = None
+    ) -> None:
+        environ = {**os.environ, **(environ or {})}
         if as_command:
             core_environment.prepare(environ)
         self._process = subprocess.Popen(

@@ -1,7 +1,9 @@
 """Client-side balancing against an Envoy in front of the same replicas: latency, CPU, and how soon a change arrives.
 
 Each side has a client process of its own, one with our channel, the other with a bare one to the proxy's address; in
-each round both make the same calls. Envoy is fed by the control plane of this process, which no figure contains.
+each round both make the same calls. A third one has a bare channel, under round_robin, on the replicas' addresses: no
+code of ours takes part in it, so that it shows what gRPC itself makes of the direct way. Envoy is fed by the control
+plane of this process, which no figure contains.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.scale import Scale
 
 NAME = "proxy"
-_SIDES = ("channel", "Envoy")
+_SIDES = ("channel", "bare", "Envoy")
 _REPLICAS = 3
 _CALLS = {1: 150, 64: 1280}
 _CLIENTS = (("sync", 1, False), ("aio", 1, False), ("aio", 1, True), ("aio", 64, False), ("aio", 64, True))
@@ -40,15 +42,20 @@ def run(scale: Scale) -> Iterator[Row]:
     """The rows, as they come."""
     with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
         folder = Path(name)
-        with processes.replicas(_REPLICAS, registry=folder), EnvoyProxy(f"dir://{folder}") as proxy:
+        with processes.replicas(_REPLICAS, registry=folder) as running, EnvoyProxy(f"dir://{folder}") as proxy:
+            targets = {
+                "channel": f"dir://{folder}",
+                "bare": "ipv4:" + ",".join(replica.address for replica in running),
+                "Envoy": proxy.address,
+            }
             for api, concurrency, as_command in _CLIENTS:
-                yield from _calls(scale, folder, proxy, api=api, concurrency=concurrency, as_command=as_command)
+                yield from _calls(scale, targets, proxy, api=api, concurrency=concurrency, as_command=as_command)
     with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
         yield from _changes(scale, Path(name))
 
 
 def _calls(
-    scale: Scale, folder: Path, proxy: EnvoyProxy, *, api: str, concurrency: int, as_command: bool
+    scale: Scale, targets: Mapping[str, str], proxy: EnvoyProxy, *, api: str, concurrency: int, as_command: bool
 ) -> Iterator[Row]:
     calls = _CALLS[concurrency]
     processes_each, rounds_each = scale.of(3, 1), scale.of(9, 9)
@@ -58,12 +65,12 @@ def _calls(
     for _ in range(processes_each):
         with ExitStack() as stack:
             workers = {
-                "channel": stack.enter_context(
-                    processes.Worker("caller", "ours", api, f"dir://{folder}", as_command=as_command)
-                ),
-                "Envoy": stack.enter_context(
-                    processes.Worker("caller", "bare", api, proxy.address, as_command=as_command)
-                ),
+                side: stack.enter_context(
+                    processes.Worker(
+                        "caller", "ours" if side == "channel" else "bare", api, target, as_command=as_command
+                    )
+                )
+                for side, target in targets.items()
             }
             for number in range(rounds_each):
                 for side in rotated(_SIDES, number):
@@ -84,19 +91,23 @@ def _calls(
         ("p50", p50_us, _AS_FAST if concurrency == 1 else None),
         ("CPU per call, client and proxy", cpu_us, _AS_CHEAP if concurrency == 64 else None),
     ):
-        channel, envoy = (values[side] for side in _SIDES)
-        ratios = paired_ratios(channel, envoy)
-        yield Row(
-            benchmark=NAME,
-            what=f"{what}, {api}: client-side / through Envoy",
-            inputs=inputs,
-            a=Side("client-side", statistics.median(channel), "µs"),
-            b=Side("Envoy", statistics.median(envoy), "µs"),
-            figure=statistics.median(ratios),
-            spread=Spread.of(ratios, of_median=True),
-            bound=bound,
-            note=f"{failed} failed" if failed else "",
-        )
+        envoy = values["Envoy"]
+        for side, who, limit, note in (
+            ("channel", "client-side", bound, f"{failed} failed" if failed else ""),
+            ("bare", "bare channel, direct", None, "no code of ours"),
+        ):
+            ratios = paired_ratios(values[side], envoy)
+            yield Row(
+                benchmark=NAME,
+                what=f"{what}, {api}: {who} / through Envoy",
+                inputs=inputs,
+                a=Side("client-side" if side == "channel" else side, statistics.median(values[side]), "µs"),
+                b=Side("Envoy", statistics.median(envoy), "µs"),
+                figure=statistics.median(ratios),
+                spread=Spread.of(ratios, of_median=True),
+                bound=limit,
+                note=note,
+            )
 
 
 def _changes(scale: Scale, folder: Path) -> Iterator[Row]:
@@ -132,7 +143,7 @@ def _changes(scale: Scale, folder: Path) -> Iterator[Row]:
 
 
 def _change(what: str, delays_ms: Mapping[str, list[float]], inputs: Mapping[str, object], note: str = "") -> Row:
-    channel, envoy = (delays_ms[side] for side in _SIDES)
+    channel, envoy = (delays_ms[side] for side in ("channel", "Envoy"))
     return Row(
         benchmark=NAME,
         what=f"{what}, median, through Envoy",

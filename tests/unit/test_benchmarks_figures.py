@@ -32,9 +32,9 @@ def test_ratios_of_unequal_rounds_are_refused() -> None:
         paired_ratios([1.0, 2.0], [1.0])
 
 
-def test_each_side_comes_first_in_turn() -> None:
-    rounds = [rotated(("a", "b", "c"), number) for number in range(4)]
-    assert ["".join(sides) for sides in rounds] == ["abc", "bca", "cab", "abc"]
+def test_each_side_comes_first_in_turn_and_after_each_other() -> None:
+    rounds = ["".join(rotated(("a", "b", "c"), number)) for number in range(7)]
+    assert rounds == ["abc", "cba", "bca", "acb", "cab", "bac", "abc"]
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (99, 99), (99.5, 100), (100, 100), (0, 1)])
