@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,12 @@ _FOREIGN = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", 
 
 
 def pytest_configure() -> None:
-    """Clear the environment once, before fixtures of any scope run."""
+    """Clear the environment once, before fixtures of any scope run; and let Ctrl-C be one.
+
+    Whoever runs the tests in the background of a script has SIGINT ignored, and all that they start would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith(_FOREIGN_PREFIXES) or name in _FOREIGN or name.lower().endswith("_proxy"):
             del os.environ[name]
