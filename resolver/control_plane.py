@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # A channel that was closed before it ever connected ends no stream that would tell us: look now and then.
-_REVIEW_S = 2.0
+_REVIEW_S = 0.5
 _START_S = 10.0
 _END_S = 2.0
 _END_TRIES = 10
