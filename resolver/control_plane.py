@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A channel that was closed before it ever connected ends no stream that would tell us: look now and then.
+# A channel that was closed before it ever connected ends no stream that would tell us: look now and then. And what has
+# ended by itself is begun again at a look, with a replica that comes meanwhile seen within a second.
 _REVIEW_S = 0.5
 _START_S = 10.0
 _END_S = 2.0
