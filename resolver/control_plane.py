@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A channel that was closed before it ever connected ends no stream that would tell us: look now and then. And what has
-# ended by itself is begun again at a look, with a replica that comes meanwhile seen within a second.
+# A channel closed before it connected ends no stream that tells us; and what ended by itself is due within a second.
 _REVIEW_S = 0.5
 _START_S = 10.0
 _END_S = 2.0
