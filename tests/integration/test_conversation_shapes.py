@@ -127,8 +127,9 @@ async def test_server_still_writes_when_the_client_has_closed_its_side() -> None
 async def test_server_ends_the_call_with_ok_while_the_client_still_writes() -> None:
     async with serving() as (_, _, stub):
         call = stub.ServerCloses(timeout=20)
-        for number in (1, 2):  # a write that the end overtakes would fail, and be taken for the call's own status
-            await call.write(line(number, count=2 if number == 1 else 0))
+        # The answers take their time: a write that the end overtakes fails, and is taken for the call's own status.
+        for number in range(1, 5):
+            await call.write(line(number, count=2, delay_ms=200) if number == 1 else line(number))
         assert [answer.number async for answer in call] == [1, 2]
         assert await call.code() is STATUS.OK  # and nobody had closed the client's side
         assert await outcome(stub) == ("completed", 2, 2)
