@@ -17,8 +17,8 @@ EXPERIMENTS = "-event_engine_client,-event_engine_listener"
 to thread first. It is how core worked before there was one; what it saves is told in docs/design.md."""
 
 KNOWN = ((1, 80), (1, 85))
-"""The first and the last release of gRPC that were seen to know these names. Others are not told: core complains of a
-name that it does not know, on stderr, whatever its verbosity."""
+"""The first and the last release of gRPC that were seen to know these names, and to hand over events as poller_loop.py
+has it. Others are not told: core complains of a name that it does not know, on stderr, whatever its verbosity."""
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:
@@ -29,8 +29,13 @@ def prepare(environ: MutableMapping[str, str]) -> None:
     """
     # Core would write lines of its own between ours, about every connection that ends (`I1122 … Got goaway`).
     environ.setdefault("GRPC_VERBOSITY", "NONE")
-    if sys.platform == "linux" and KNOWN[0] <= installed_grpc() <= KNOWN[1]:
+    if is_known():
         environ.setdefault("GRPC_EXPERIMENTS", EXPERIMENTS)
+
+
+def is_known() -> bool:
+    """Whether the gRPC that is installed is one of these, and the system the one on which they were seen."""
+    return sys.platform == "linux" and KNOWN[0] <= installed_grpc() <= KNOWN[1]
 
 
 def installed_grpc() -> tuple[int, int]:

@@ -20,7 +20,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -41,7 +40,6 @@ PRELOAD = (
     "random",
     "setproctitle",
     "typing_extensions",
-    *(("uvloop",) if sys.platform == "linux" else ()),
     "backends.address",
     "backends.announce",
     "backends.connections",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import grpc.aio
 
-from backends import address, announce, builtin, introspection, load_service
+from backends import address, announce, builtin, core_environment, introspection, load_service
 from backends import health as health_service
 from backends.control import ReplicaControl, local
 from backends.dispatch import Dispatch, Registrar
@@ -24,6 +24,7 @@ from backends.leaving import PATIENCE_S, TICK_S, Leaving
 from backends.moves import StreamMoves
 from backends.notify import Notify, nobody
 from backends.orders import Orders
+from backends.poller_loop import PollerLoop, polled
 from protos import cluster_pb2
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class Replica:
         else:
             self.address = address.advertised(spec.advertise, port)
         self._identity.become(Identity.of(spec.id, self.address))
-        await server.start()
+        with polled():
+            await server.start()
         self._started = True
         self._health.set_all(("", *self.services), serving=True)
         self._phase = "serving"
@@ -299,7 +301,7 @@ def run(spec: ReplicaSpec, *, notify: Notify = nobody, lifeline_fd: int | None =
         The exit code: 0 after a drain, 3 when it cannot start. The same signal twice stops at once, also with 0.
     """
     try:
-        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory(spec)) as runner:
             runner.run(_live(spec, notify, lifeline_fd))
     except CannotStart as error:
         _log.error("replica %s cannot start: %s", spec.id, error)
@@ -308,8 +310,11 @@ def run(spec: ReplicaSpec, *, notify: Notify = nobody, lifeline_fd: int | None =
     return 0
 
 
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The loop of uvloop where it is there: gRPC wakes the loop several times a call, and a wake costs less with it."""
+def _loop_factory(spec: ReplicaSpec) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The fastest loop that suits the service; None for asyncio's own."""
+    # A user's servicer may mind on which thread it is: a connection to SQLite does.
+    if spec.service is None and core_environment.is_known():
+        return PollerLoop
     try:
         import uvloop  # noqa: PLC0415 -- not everywhere
     except ImportError:

@@ -1,0 +1,321 @@
+"""An event loop that works where gRPC's events arrive: on the thread on which gRPC polls, not woken by it.
+
+grpc.aio polls on a thread of its own and hands each event to the loop's thread, two or three times before a call is
+answered, and each time the answer waits for a thread to wake. Here whatever an event leads to runs on the polling
+thread at once, and the loop's own thread sleeps on. What is not gRPC's (timers, signals, descriptors) is the loop's as
+ever. At any time one thread at most runs callbacks, so that coroutines need no locks, as on any loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+import selectors
+import sys
+import threading
+from collections import deque
+from contextvars import Context, ContextVar, copy_context
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack, cast
+
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from _typeshed import FileDescriptorLike
+
+_Ts = TypeVarTuple("_Ts")
+
+_MOST_AT_ONCE = 64
+"""Callbacks that one event may lead to before the loop's thread takes over: a call's are some ten, and while callbacks
+run nothing is read from any connection."""
+
+_EVENT: Callable[..., object] | None = getattr(cygrpc, "_handle_callback_wrapper", None)
+
+_PATIENCE_S = 0.005
+"""How long the polling thread waits for a loop that is at work. To hand the event over instead keeps the loop at work,
+and so with all that follow; but it may be stuck, and what it is stuck in may wait for the polling thread."""
+
+_polled: ContextVar[bool] = ContextVar("polled")
+
+
+@contextlib.contextmanager
+def polled() -> Iterator[None]:
+    """Have the tasks and callbacks that are made in the block, and those that they make, run on the polling thread.
+
+    The loop's own thread may run them too, never at the same time: they must not mind on which thread they are. What is
+    made elsewhere runs on the loop's thread only. On another loop it means nothing.
+    """
+    token = _polled.set(True)
+    try:
+        yield
+    finally:
+        _polled.reset(token)
+
+
+class PollerLoop(asyncio.SelectorEventLoop):
+    """A selector loop that lends itself to gRPC's polling thread while it has nothing to do.
+
+    For a process of which it is the only loop that uses grpc.aio: from its first server or channel on, gRPC hands its
+    events over in another way (as to loops that watch no descriptors) in the whole process, and another loop, bound
+    before, would wake for ever. In debug mode nothing runs on the polling thread.
+
+    Lifecycle: as any loop's; `close()` lets go of gRPC, whose polling thread then ends unless somebody else holds it.
+
+    Args:
+        event: What gRPC's thread passes to `call_soon_threadsafe` with an event. gRPC's own; tests pass theirs.
+
+    Attributes:
+        taken: Events that were dealt with on the polling thread so far.
+    """
+
+    def __init__(self, event: Callable[..., object] | None = None) -> None:
+        self._turn = threading.RLock()  # held by the thread that runs callbacks
+        self._rest = _Rest(self._turn)
+        super().__init__(self._rest)
+        self._rest.clock = self.time
+        self._event = _EVENT if event is None else event
+        self._poller = 0  # the thread that runs callbacks instead of the loop's own
+        self._steps: deque[_Step] = deque()  # what it has to run
+        self._late: deque[Callable[[], object]] = deque()  # events that are the loop's own thread's to deal with
+        self._outside = Context()
+        self._done = cast("asyncio.Handle", _Step(_nothing, (), self._outside))
+        self._holds_grpc = False
+        self.taken = 0
+
+    @property
+    def rests(self) -> bool:
+        """Whether the loop's thread waits for something to happen."""
+        return self._rest.lasts
+
+    def run_forever(self) -> None:
+        """As asyncio's."""
+        with self._turn:
+            super().run_forever()
+
+    def close(self) -> None:
+        """As asyncio's."""
+        super().close()
+        if self._holds_grpc:
+            self._holds_grpc = False
+            cygrpc.shutdown_grpc_aio()
+
+    def stop(self) -> None:
+        """As asyncio's."""
+        super().stop()
+        if self._poller:
+            self._wake()
+
+    def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None:
+        """As asyncio's, except for the socket on which gRPC's thread would wake the loop.
+
+        Raises:
+            NotImplementedError: To gRPC, which then calls `call_soon_threadsafe` with each event, from that thread.
+        """
+        if _is_of_grpc(callback) and not self.get_debug():
+            raise NotImplementedError("events are taken where they arrive")
+        super().add_reader(fd, callback, *args)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's. An event of gRPC's is dealt with before this returns, unless the loop is busy, and stays so."""
+        if callback is not self._event:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        if self._takes_turn():
+            try:
+                self._take(_Step(callback, args, self._outside))
+            finally:
+                self._turn.release()
+        else:
+            self._late.append(functools.partial(callback, *args))
+            try:
+                super().call_soon_threadsafe(self._run_late)
+            except RuntimeError:
+                if not self.is_closed():
+                    raise
+                # Whoever waited for it is gone, and gRPC's thread must not end by it.
+        return self._done
+
+    def _takes_turn(self) -> bool:
+        """Whether this thread has the turn now, in the place of a loop that rests."""
+        rest = self._rest
+        # The loop's thread wants it, and events may follow each other without a gap; or it has not got to one before.
+        if rest.is_over or self._late:
+            return False
+        if self.get_debug() or asyncio._get_running_loop() is not None:  # noqa: SLF001 -- see below
+            return False
+        if not self._turn.acquire(timeout=0 if rest.is_rare else _PATIENCE_S):
+            rest.is_rare = True
+            return False
+        if rest.lasts:
+            return True
+        self._turn.release()  # the loop does not run
+        return False
+
+    def call_soon(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's."""
+        if self._poller != get_ident():
+            return super().call_soon(callback, *args, context=context)
+        if context is None:
+            context = copy_context()
+        if _polled not in context:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        step = _Step(callback, args, context)
+        self._steps.append(step)
+        return cast("asyncio.Handle", step)
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As asyncio's."""
+        timer = super().call_at(when, callback, *args, context=context)
+        if self._poller and when < self._rest.until:
+            self._wake()
+        return timer
+
+    def _wake(self) -> None:
+        super().call_soon_threadsafe(_nothing)
+        self._rest.until = -math.inf  # the next timer needs to wake nobody
+
+    def _take(self, event: _Step) -> None:
+        """Deal with an event, and with all that it leads to, on the thread that has the turn and is not the loop's."""
+        self.taken += 1
+        self._rest.is_disturbed = True
+        self._poller = get_ident()
+        sys.set_asyncgen_hooks(*self._rest.hooks)
+        asyncio._set_running_loop(self)  # noqa: SLF001 -- asyncio's, for whoever implements a loop
+        try:
+            self._hold_grpc()
+            self._steps.append(event)
+            self._run_steps(_MOST_AT_ONCE)
+        except (SystemExit, KeyboardInterrupt) as error:
+            super().call_soon_threadsafe(_raise, error)
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001 -- as above
+            self._poller = 0
+            if self._steps:
+                super().call_soon_threadsafe(self._run_rest)
+
+    def _hold_grpc(self) -> None:
+        """Have gRPC's polling thread live as long as the loop.
+
+        Whoever lets go of gRPC last waits for the end of that thread, and may be on it: what ends a call lets go, too.
+        """
+        if not self._holds_grpc and self._event is _EVENT:
+            cygrpc.init_grpc_aio()
+            self._holds_grpc = True
+
+    def _run_late(self) -> None:
+        event = self._late.popleft()
+        event()
+
+    def _run_rest(self) -> None:
+        try:
+            self._run_steps(sys.maxsize)
+        finally:
+            if self._steps:  # one of them has raised what ends a loop; it may go on
+                super().call_soon_threadsafe(self._run_rest)
+
+    def _run_steps(self, most: int) -> None:
+        steps = self._steps
+        while steps and most:
+            most -= 1
+            step = steps.popleft()
+            callback = step.callback
+            if callback is None:  # cancelled
+                continue
+            try:
+                step.context.run(callback, *step.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 -- as asyncio's handles: a loop survives its callbacks
+                self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
+
+
+class _Step:
+    """A callback that waits for the polling thread; to whoever called `call_soon`, a handle as asyncio's."""
+
+    __slots__ = ("args", "callback", "context")
+
+    def __init__(self, callback: Callable[..., object], args: tuple[object, ...], context: Context) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+        self.context = context
+
+    def cancel(self) -> None:
+        self.callback = None
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+    def get_context(self) -> Context:
+        return self.context
+
+
+class _Rest(selectors.DefaultSelector):
+    """The loop's selector. While its thread waits here, the turn to run callbacks is anybody's.
+
+    Attributes:
+        lasts: Whether the loop's thread waits.
+        is_over: Whether it has waited long enough, and wants its turn.
+        is_rare: Whether somebody has waited for the loop to rest, in vain, since it last did.
+        until: When that is if nothing happens, on the loop's clock.
+        is_disturbed: Whether callbacks ran meanwhile.
+        hooks: The loop's for asynchronous generators; each thread has its own.
+        clock: The loop's.
+    """
+
+    def __init__(self, turn: threading.RLock) -> None:
+        super().__init__()
+        self._turn = turn
+        self.lasts = self.is_over = self.is_rare = self.is_disturbed = False
+        self.until = -math.inf
+        self.hooks = sys.get_asyncgen_hooks()
+        self.clock: Callable[[], float]
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """As `selectors`'."""
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)
+        self.hooks = sys.get_asyncgen_hooks()
+        self.until = math.inf if timeout is None else self.clock() + timeout
+        self.is_rare = self.is_disturbed = False
+        try:
+            self.lasts = True
+            self._turn.release()
+            ready = super().select(timeout)
+        finally:
+            self.is_over = True
+            try:
+                self._take_back()
+            except BaseException:  # the handler of a signal raised it, such as KeyboardInterrupt
+                self._take_back()
+                raise
+            finally:
+                self.lasts = self.is_over = False
+        # What is registered may have changed after it was looked up.
+        return super().select(0) if self.is_disturbed else ready
+
+    def _take_back(self) -> None:
+        # One that was interrupted may have got it.
+        while not self._turn._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 -- as threading.Condition asks
+            self._turn.acquire()
+
+
+def _is_of_grpc(callback: object) -> bool:
+    return type(getattr(getattr(callback, "func", None), "__self__", None)).__name__ == "PollerCompletionQueue"
+
+
+def _nothing() -> None:
+    """What a loop is woken with."""
+
+
+def _raise(error: BaseException) -> None:
+    raise error
