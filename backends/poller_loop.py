@@ -39,6 +39,8 @@ _PATIENCE_S = 0.005
 """How long the polling thread waits for a loop that is at work. To hand the event over instead keeps the loop at work,
 and so with all that follow; but it may be stuck, and what it is stuck in may wait for the polling thread."""
 
+_set_running_loop = asyncio._set_running_loop  # noqa: SLF001 -- asyncio's, for whoever implements a loop
+
 _polled: ContextVar[bool] = ContextVar("polled")
 
 
@@ -73,16 +75,18 @@ class PollerLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, event: Callable[..., object] | None = None) -> None:
+        self._grpcs = event is None
+        self._event = _EVENT if event is None else event
+        self._is_plain = False
         self._turn = threading.RLock()  # held by the thread that runs callbacks
         self._rest = _Rest(self._turn)
         super().__init__(self._rest)
         self._rest.clock = self.time
-        self._event = _EVENT if event is None else event
         self._poller = 0  # the thread that runs callbacks instead of the loop's own
+        self._threads = threading.local()  # which threads may
         self._steps: deque[_Step] = deque()  # what it has to run
         self._late: deque[Callable[[], object]] = deque()  # events that are the loop's own thread's to deal with
-        self._outside = Context()
-        self._done = cast("asyncio.Handle", _Step(_nothing, (), self._outside))
+        self._done = cast("asyncio.Handle", _Step((Context(), _nothing, ())))
         self._holds_grpc = False
         self.taken = 0
 
@@ -103,6 +107,11 @@ class PollerLoop(asyncio.SelectorEventLoop):
             self._holds_grpc = False
             cygrpc.shutdown_grpc_aio()
 
+    def set_debug(self, enabled: bool) -> None:
+        """As asyncio's."""
+        super().set_debug(enabled)
+        self._is_plain = enabled
+
     def stop(self) -> None:
         """As asyncio's."""
         super().stop()
@@ -115,7 +124,7 @@ class PollerLoop(asyncio.SelectorEventLoop):
         Raises:
             NotImplementedError: To gRPC, which then calls `call_soon_threadsafe` with each event, from that thread.
         """
-        if _is_of_grpc(callback) and not self.get_debug():
+        if _is_of_grpc(callback) and not self._is_plain:
             raise NotImplementedError("events are taken where they arrive")
         super().add_reader(fd, callback, *args)
 
@@ -127,7 +136,7 @@ class PollerLoop(asyncio.SelectorEventLoop):
             return super().call_soon_threadsafe(callback, *args, context=context)
         if self._takes_turn():
             try:
-                self._take(_Step(callback, args, self._outside))
+                self._take(callback, args)
             finally:
                 self._turn.release()
         else:
@@ -144,17 +153,36 @@ class PollerLoop(asyncio.SelectorEventLoop):
         """Whether this thread has the turn now, in the place of a loop that rests."""
         rest = self._rest
         # The loop's thread wants it, and events may follow each other without a gap; or it has not got to one before.
-        if rest.is_over or self._late:
+        if rest.is_over or self._late or self._poller or self._is_plain:
             return False
-        if self.get_debug() or asyncio._get_running_loop() is not None:  # noqa: SLF001 -- see below
+        if not self._turn.acquire(False) and not self._gets_turn_in_time():
             return False
-        if not self._turn.acquire(timeout=0 if rest.is_rare else _PATIENCE_S):
-            rest.is_rare = True
-            return False
-        if rest.lasts:
+        # If it does not rest, it does not run.
+        if rest.lasts and (getattr(self._threads, "may", False) or self._comes_to_know_thread()):
             return True
-        self._turn.release()  # the loop does not run
+        self._turn.release()
         return False
+
+    def _gets_turn_in_time(self) -> bool:
+        if not self._rest.is_rare and self._turn.acquire(timeout=_PATIENCE_S):
+            return True
+        self._rest.is_rare = True
+        return False
+
+    def _comes_to_know_thread(self) -> bool:
+        """Whether this thread may run callbacks, asked once. With the turn."""
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 -- asyncio's, for whoever implements a loop
+            return False
+        self._threads.may = True
+        sys.set_asyncgen_hooks(*self._rest.hooks)
+        if self._grpcs and not self._holds_grpc:
+            # Whoever lets go of gRPC last waits for the end of this thread, and may be on it: what ends a call lets go,
+            # too. So it is the loop that does, when it closes.
+            _set_running_loop(self)
+            cygrpc.init_grpc_aio()
+            _set_running_loop(None)
+            self._holds_grpc = True
+        return True
 
     def call_soon(
         self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
@@ -166,7 +194,7 @@ class PollerLoop(asyncio.SelectorEventLoop):
             context = copy_context()
         if _polled not in context:
             return super().call_soon_threadsafe(callback, *args, context=context)
-        step = _Step(callback, args, context)
+        step = _Step((context, callback, args))
         self._steps.append(step)
         return cast("asyncio.Handle", step)
 
@@ -183,33 +211,27 @@ class PollerLoop(asyncio.SelectorEventLoop):
         super().call_soon_threadsafe(_nothing)
         self._rest.until = -math.inf  # the next timer needs to wake nobody
 
-    def _take(self, event: _Step) -> None:
+    def _take(self, event: Callable[..., object], args: tuple[object, ...]) -> None:
         """Deal with an event, and with all that it leads to, on the thread that has the turn and is not the loop's."""
         self.taken += 1
         self._rest.is_disturbed = True
         self._poller = get_ident()
-        sys.set_asyncgen_hooks(*self._rest.hooks)
-        asyncio._set_running_loop(self)  # noqa: SLF001 -- asyncio's, for whoever implements a loop
+        _set_running_loop(self)
         try:
-            self._hold_grpc()
-            self._steps.append(event)
+            try:
+                event(*args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 -- as asyncio's handles: a loop survives its callbacks
+                self._tell(event, error)
             self._run_steps(_MOST_AT_ONCE)
         except (SystemExit, KeyboardInterrupt) as error:
             super().call_soon_threadsafe(_raise, error)
         finally:
-            asyncio._set_running_loop(None)  # noqa: SLF001 -- as above
+            _set_running_loop(None)
             self._poller = 0
             if self._steps:
                 super().call_soon_threadsafe(self._run_rest)
-
-    def _hold_grpc(self) -> None:
-        """Have gRPC's polling thread live as long as the loop.
-
-        Whoever lets go of gRPC last waits for the end of that thread, and may be on it: what ends a call lets go, too.
-        """
-        if not self._holds_grpc and self._event is _EVENT:
-            cygrpc.init_grpc_aio()
-            self._holds_grpc = True
 
     def _run_late(self) -> None:
         event = self._late.popleft()
@@ -226,37 +248,37 @@ class PollerLoop(asyncio.SelectorEventLoop):
         steps = self._steps
         while steps and most:
             most -= 1
-            step = steps.popleft()
-            callback = step.callback
+            context, callback, args = steps.popleft()
             if callback is None:  # cancelled
                 continue
             try:
-                step.context.run(callback, *step.args)
+                context.run(callback, *args)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:  # noqa: BLE001 -- as asyncio's handles: a loop survives its callbacks
-                self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
+                self._tell(callback, error)
+
+    def _tell(self, callback: object, error: BaseException) -> None:
+        self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
 
 
-class _Step:
-    """A callback that waits for the polling thread; to whoever called `call_soon`, a handle as asyncio's."""
+class _Step(list[Any]):
+    """A callback that waits for the polling thread: [context, callback, arguments].
 
-    __slots__ = ("args", "callback", "context")
+    To whoever called `call_soon` it is a handle as asyncio's. A list, because there are many and it is the fastest.
+    """
 
-    def __init__(self, callback: Callable[..., object], args: tuple[object, ...], context: Context) -> None:
-        self.callback: Callable[..., object] | None = callback
-        self.args = args
-        self.context = context
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self.callback = None
-        self.args = ()
+        self[:] = (self[0], None, ())
 
     def cancelled(self) -> bool:
-        return self.callback is None
+        return self[1] is None
 
     def get_context(self) -> Context:
-        return self.context
+        context: Context = self[0]
+        return context
 
 
 class _Rest(selectors.DefaultSelector):
