@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NAME = "proxy"
 _SIDES = ("channel", "bare", "Envoy")
 _REPLICAS = 3
-_CALLS = {1: 150, 64: 1280}
+_CALLS = {1: 150, 64: 2560}
 _CLIENTS = (("sync", 1, False), ("aio", 1, False), ("aio", 1, True), ("aio", 64, False), ("aio", 64, True))
 """API, calls at once, and whether it is a process like that of `lbdemo call` and `lbdemo compare`."""
 _LINGER_S = 0.2
