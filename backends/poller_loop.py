@@ -269,6 +269,8 @@ class _Step(list[Any]):
     """
 
     __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def cancel(self) -> None:
         self[:] = (self[0], None, ())

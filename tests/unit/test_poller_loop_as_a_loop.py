@@ -123,6 +123,7 @@ def test_callback_can_be_cancelled(loop: PollerLoop) -> None:
                 second = loop.call_soon(ran.append, "not")
             first.cancel()
             assert (first.cancelled(), second.cancelled()) == (True, False)
+            assert len({first, second}) == 2
 
         await asyncio.to_thread(poller.bring_and_wait, event)
 
