@@ -40,8 +40,8 @@ class SupervisorLeash:
         try:
             try:
                 last_word = await reader.readline()
-            except OSError:  # it died while it was being told something
-                last_word = b""
+            except OSError:  # it had gone when it was told something
+                last_word = _unread(until_the_end)
             if last_word == DETACH:
                 os.close(until_the_end)
             else:
@@ -72,6 +72,14 @@ class SupervisorLeash:
     async def _tell_open(self, writer: asyncio.StreamWriter, opened: asyncio.Event) -> None:
         await opened.wait()
         _tell(writer, {"event": "open"})
+
+
+def _unread(fd: int) -> bytes:
+    """What the other end said before it went: nobody reads it from a stream to which nothing can be written."""
+    try:
+        return os.read(fd, len(DETACH))
+    except OSError:
+        return b""
 
 
 def changes(known: dict[str, Member], fleet: Fleet) -> list[Event]:
