@@ -73,7 +73,7 @@ def main(argument: str) -> None:
         loop = runner.get_loop()
     assert isinstance(loop, PollerLoop)
     assert loop.taken
-    print(*(thread.name for thread in threading.enumerate()))
+    print(*(thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio-waitpid-")))
 
 
 if __name__ == "__main__":
