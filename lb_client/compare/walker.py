@@ -11,10 +11,12 @@ import contextlib
 import dataclasses
 import gc
 import json
+import os
 import resource
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lb_client.compare.channels import ChannelRing, open_ring
@@ -74,6 +76,20 @@ def main() -> None:
         runner.run(_walk(errand))
 
 
+def _give_way(yes: bool) -> None:
+    """Have the kernel let who runs go on when an answer comes, or not. Linux only.
+
+    With more calls at once than processors, this process would run for each answer by itself, in the place of a replica
+    that is about to send more: it takes up to twice the CPU a call, and two thirds of the calls a second.
+    """
+    if sys.platform != "linux":
+        return
+    policy = os.SCHED_BATCH if yes else os.SCHED_OTHER
+    for thread in Path("/proc/self/task").iterdir():  # gRPC's, too: the policy is a thread's
+        with contextlib.suppress(OSError):  # it has ended, or a container forbids it
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
+
+
 async def _walk(errand: Errand) -> None:
     task = asyncio.current_task()
     if task is not None:
@@ -125,6 +141,7 @@ class _Walker:
         recorder = CallRecorder()
         request = helloworld_pb2.HelloRequest(name="world").SerializeToString()
         load = Load(count=count, concurrency=concurrency, deadline_s=self._errand.deadline_s)
+        _give_way(concurrency > (os.cpu_count() or 1))
         cpu_s = _cpu_s()
         run = await CallDriver(_as_channel(self._ring), _GREET, request, recorder, load).run()
         cpu_s = _cpu_s() - cpu_s

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
+
+import pytest
 
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
+from lb_client.compare import walker as walking
 from lb_client.compare.client import WalkerClient
 from lb_client.compare.walker import Errand
 from lb_client.compare.ways import SINGLE
-
-if TYPE_CHECKING:
-    import pytest
 
 
 async def test_walker_that_logs_more_than_a_pipe_holds_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +32,14 @@ async def test_walker_that_logs_more_than_a_pipe_holds_goes_on(monkeypatch: pyte
         done, logged = await asyncio.to_thread(walk, replica.address)
     assert done == 200
     assert logged > 64 * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a policy of Linux")
+def test_client_with_many_calls_at_once_gives_way_and_one_with_few_does_not() -> None:
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    try:
+        walking._give_way(yes=True)
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+    finally:
+        walking._give_way(yes=False)
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
