@@ -109,8 +109,16 @@ class Party:
             for who in range(each):
                 await self.join(f"room-{number}", f"p{who}")
         await aeventually(self.expect_together, within_s=20)
+        await aeventually(self._expect_told_of_all, within_s=20)
         for person in self.people:
             person.events.clear()
+
+    def _expect_told_of_all(self) -> None:
+        """Whom one knows of, one has been told of, too: a moment later."""
+        for people in self.rooms().values():
+            for number, person in enumerate(people, 1):
+                came = {event.name for event in person.of_kind(Came) if isinstance(event, Came)}
+                assert came == {later.name for later in people[number:]}, f"{person.name} was told of {came}"
 
     def rooms(self) -> dict[str, list[Person]]:
         """Who should be together."""
