@@ -18,9 +18,11 @@ import threading
 from collections import deque
 from contextvars import Context, ContextVar, copy_context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from backends.lean_loop import LeanLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,12 +60,12 @@ def polled() -> Iterator[None]:
         _polled.reset(token)
 
 
-class PollerLoop(asyncio.SelectorEventLoop):
+class PollerLoop(LeanLoop):
     """A selector loop that lends itself to gRPC's polling thread while it has nothing to do.
 
-    For a process of which it is the only loop that uses grpc.aio: from its first server or channel on, gRPC hands its
-    events over in another way (as to loops that watch no descriptors) in the whole process, and another loop, bound
-    before, would wake for ever. In debug mode nothing runs on the polling thread.
+    For a process of which it is the first loop that uses grpc.aio (see `lead`): from then on gRPC hands its events over
+    in another way (as to loops that watch no descriptors) in the whole process, and another loop, bound before, would
+    wake for ever. In debug mode nothing runs on the polling thread.
 
     Lifecycle: as any loop's; `close()` lets go of gRPC, whose polling thread then ends unless somebody else holds it.
 
@@ -86,7 +88,7 @@ class PollerLoop(asyncio.SelectorEventLoop):
         self._threads = threading.local()  # which threads may
         self._steps: deque[_Step] = deque()  # what it has to run
         self._late: deque[Callable[[], object]] = deque()  # events that are the loop's own thread's to deal with
-        self._done = cast("asyncio.Handle", _Step((Context(), _nothing, ())))
+        self._done: asyncio.Handle = _Step((Context(), _nothing, ()))  # type: ignore[assignment]
         self._holds_grpc = False
         self.taken = 0
 
@@ -111,6 +113,20 @@ class PollerLoop(asyncio.SelectorEventLoop):
         """As asyncio's."""
         super().set_debug(enabled)
         self._is_plain = enabled
+
+    def lead(self) -> None:
+        """Be the first loop that gRPC knows, in a process in which others will use grpc.aio too.
+
+        Those have to bear events after they are closed: by an error gRPC's thread would end, and with it all calls.
+        """
+        running = asyncio._get_running_loop()  # noqa: SLF001 -- asyncio's, for whoever implements a loop
+        _set_running_loop(self)
+        try:
+            if self._grpcs and not self._holds_grpc:
+                cygrpc.init_grpc_aio()
+                self._holds_grpc = True
+        finally:
+            _set_running_loop(running)
 
     def stop(self) -> None:
         """As asyncio's."""
@@ -175,13 +191,9 @@ class PollerLoop(asyncio.SelectorEventLoop):
             return False
         self._threads.may = True
         sys.set_asyncgen_hooks(*self._rest.hooks)
-        if self._grpcs and not self._holds_grpc:
-            # Whoever lets go of gRPC last waits for the end of this thread, and may be on it: what ends a call lets go,
-            # too. So it is the loop that does, when it closes.
-            _set_running_loop(self)
-            cygrpc.init_grpc_aio()
-            _set_running_loop(None)
-            self._holds_grpc = True
+        # Whoever lets go of gRPC last waits for the end of this thread, and may be on it, for what ends a call lets go,
+        # too. So it is the loop that does, when it closes.
+        self.lead()
         return True
 
     def call_soon(
@@ -196,7 +208,7 @@ class PollerLoop(asyncio.SelectorEventLoop):
             return super().call_soon_threadsafe(callback, *args, context=context)
         step = _Step((context, callback, args))
         self._steps.append(step)
-        return cast("asyncio.Handle", step)
+        return step  # type: ignore[return-value]  # a handle in all but its class, and no function is called to say so
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
@@ -217,6 +229,7 @@ class PollerLoop(asyncio.SelectorEventLoop):
         self._rest.is_disturbed = True
         self._poller = get_ident()
         _set_running_loop(self)
+        steps, left = self._steps, _MOST_AT_ONCE
         try:
             try:
                 event(*args)
@@ -224,13 +237,22 @@ class PollerLoop(asyncio.SelectorEventLoop):
                 raise
             except BaseException as error:  # noqa: BLE001 -- as asyncio's handles: a loop survives its callbacks
                 self._tell(event, error)
-            self._run_steps(_MOST_AT_ONCE)
+            while steps and left:
+                left -= 1
+                context, callback, args = steps.popleft()
+                try:
+                    if callback is not None:  # cancelled
+                        context.run(callback, *args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 -- as above
+                    self._tell(callback, error)
         except (SystemExit, KeyboardInterrupt) as error:
             super().call_soon_threadsafe(_raise, error)
         finally:
             _set_running_loop(None)
             self._poller = 0
-            if self._steps:
+            if steps:
                 super().call_soon_threadsafe(self._run_rest)
 
     def _run_late(self) -> None:
@@ -238,25 +260,9 @@ class PollerLoop(asyncio.SelectorEventLoop):
         event()
 
     def _run_rest(self) -> None:
-        try:
-            self._run_steps(sys.maxsize)
-        finally:
-            if self._steps:  # one of them has raised what ends a loop; it may go on
-                super().call_soon_threadsafe(self._run_rest)
-
-    def _run_steps(self, most: int) -> None:
-        steps = self._steps
-        while steps and most:
-            most -= 1
-            context, callback, args = steps.popleft()
-            if callback is None:  # cancelled
-                continue
-            try:
-                context.run(callback, *args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 -- as asyncio's handles: a loop survives its callbacks
-                self._tell(callback, error)
+        """Have what was left of an event follow on the loop's own thread, as if it had been called soon there."""
+        while self._steps:
+            super().call_soon(_run, self._steps.popleft())
 
     def _tell(self, callback: object, error: BaseException) -> None:
         self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
@@ -335,6 +341,12 @@ class _Rest(selectors.DefaultSelector):
 
 def _is_of_grpc(callback: object) -> bool:
     return type(getattr(getattr(callback, "func", None), "__self__", None)).__name__ == "PollerCompletionQueue"
+
+
+def _run(step: _Step) -> None:
+    context, callback, args = step
+    if callback is not None:
+        context.run(callback, *args)
 
 
 def _nothing() -> None:
