@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import grpc.aio
 
-from backends import address, announce, builtin, core_environment, introspection, load_service
+from backends import address, announce, builtin, core_environment, introspection, load_service, quick_wait
 from backends import health as health_service
 from backends.control import ReplicaControl, local
 from backends.dispatch import Dispatch, Registrar
@@ -301,8 +301,11 @@ def run(spec: ReplicaSpec, *, notify: Notify = nobody, lifeline_fd: int | None =
         The exit code: 0 after a drain, 3 when it cannot start. The same signal twice stops at once, also with 0.
     """
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(spec)) as runner:
-            runner.run(_live(spec, notify, lifeline_fd))
+        with contextlib.ExitStack() as stack:
+            factory = _loop_factory(spec)
+            if factory is PollerLoop:
+                stack.enter_context(quick_wait.installed())
+            stack.enter_context(asyncio.Runner(loop_factory=factory)).run(_live(spec, notify, lifeline_fd))
     except CannotStart as error:
         _log.error("replica %s cannot start: %s", spec.id, error)
         notify({"event": "cannot-start", "id": spec.id, "reason": str(error)})
