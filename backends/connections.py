@@ -12,25 +12,29 @@ _MOST = 4096
 
 @dataclass(slots=True)
 class Callers:
-    """The far ends that calls came from. A port that another host has too makes one more of them, not one less."""
+    """The far ends that calls came from. A port that another host has too makes one more of them, not one less.
 
-    _peers: set[str] = field(default_factory=set)
+    Attributes:
+        peers: As gRPC names them. Whoever has a call looks here before it adds: nearly always it is known.
+    """
+
+    peers: set[str] = field(default_factory=set)
 
     def add(self, peer: str) -> None:
         """A call came from there: gRPC's `peer()`, such as `ipv4:127.0.0.1:4711`."""
-        if peer in self._peers:
+        if peer in self.peers:
             return
-        if len(self._peers) >= _MOST:
+        if len(self.peers) >= _MOST:
             live = live_ports()
             if live is None:
                 return  # whether they are connected cannot be told either
-            self._peers = {each for each in self._peers if _port(each) in live}
-        self._peers.add(peer)
+            self.peers = {each for each in self.peers if _port(each) in live}
+        self.peers.add(peer)
 
     def connected(self) -> bool:
         """Whether any of them is still connected; True where that cannot be told."""
         live = live_ports()
-        return live is None or any(_port(peer) in live for peer in self._peers)
+        return live is None or any(_port(peer) in live for peer in self.peers)
 
 
 def _port(peer: str) -> int | None:

@@ -46,7 +46,7 @@ class Identity:
     def __init__(self, metadata: Metadata = (), load: Metadata = ()) -> None:
         self.metadata = metadata
         self.load = load
-        self.trailing = (*metadata, *load)
+        self.trailing = _as_bytes((*metadata, *load))
 
     @classmethod
     def of(cls, id: str, address: str) -> Identity:
@@ -60,7 +60,7 @@ class Identity:
     def report(self, load: Metadata) -> None:
         """Have trailing metadata hold this load from now on."""
         self.load = load
-        self.trailing = (*self.metadata, *load)
+        self.trailing = _as_bytes((*self.metadata, *load))
 
     def after_attempts(self, attempts: str) -> Identity:
         """The same, for a call that was tried `attempts` times before (gRFC A6's grpc-previous-rpc-attempts)."""
@@ -69,6 +69,11 @@ class Identity:
     def with_load(self, text: str) -> Identity:
         """The same, for a caller who wants to read the load."""
         return Identity(self.metadata, (*self.load, (LOAD_KEY, text)))
+
+
+def _as_bytes(metadata: Metadata) -> Metadata:
+    """The same to whom it is sent; here it need not be encoded for each call."""
+    return tuple((key, value.encode() if isinstance(value, str) else value) for key, value in metadata)
 
 
 class Counters:
@@ -118,7 +123,8 @@ class Counters:
         self.calls += 1
         self.in_flight += 1
         self.unsent += 1
-        self.callers.add(context.peer())
+        if (peer := context.peer()) not in self.callers.peers:
+            self.callers.add(peer)
         context.add_done_callback(self._when_sent)
 
     def _sent(self, _context: object) -> None:
