@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from _typeshed import FileDescriptorLike
 
@@ -31,6 +32,7 @@ _SOON_S = 0.05
 """The same for the next one, and from when a loop of the application is known until we look away from what it takes."""
 
 _QUEUE = "PollerCompletionQueue"
+_EVENT = "_handle_callback_wrapper"
 
 
 class ControlPlaneLoop(asyncio.SelectorEventLoop):
@@ -79,6 +81,19 @@ class ControlPlaneLoop(asyncio.SelectorEventLoop):
         self._events, self._take = fd, take
         self._looks_away = False
         self._glance_in(_SOON_S)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's. gRPC's polling thread calls it with each event if a loop leads that watches no descriptors."""
+        try:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        except RuntimeError as error:
+            if getattr(callback, "__name__", "") != _EVENT or not self.is_closed():
+                raise
+            # That thread is everybody's, and must not end by what is nobody's any more.
+            _log.debug("an event came for a control plane that is gone: %s", error)
+            return asyncio.Handle(callback, args, self, context)
 
     def remove_reader(self, fd: FileDescriptorLike) -> bool:
         """As asyncio's. gRPC calls it when its last channel and server are gone."""

@@ -194,3 +194,15 @@ def test_it_listens_again_even_if_the_other_ends_in_the_middle_of_a_glance(away:
     assert _next_s(loop) <= GLANCE_S
     loop._glance()
     assert not loop.looks_away
+
+
+def test_only_an_event_may_come_for_a_loop_that_is_closed() -> None:
+    loop = ControlPlaneLoop()
+    loop.close()
+
+    def _handle_callback_wrapper() -> None:
+        """Named as gRPC's."""
+
+    loop.call_soon_threadsafe(_handle_callback_wrapper)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.call_soon_threadsafe(print)
