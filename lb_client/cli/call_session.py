@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import selectors
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,22 +90,17 @@ def carry_out(plan: Plan) -> Report:
 
 def _run(plan: Plan) -> Report:
     _import_all()
-    if not plan.proxied:
-        return _run_through(plan, None)
-    from lb_client import proxy as _  # noqa: F401, PLC0415 -- only who asks for a proxy pays
-    from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- the same
+    from lb_client.cli.client_loop import loop_for  # noqa: PLC0415 -- brings gRPC: help needs none of it
 
-    interrupts.unwind()  # an Envoy has to be ended again
-    with proxy_for(plan.target, plan.cluster, plan.aim.zone) as proxy:
-        return _run_through(plan, proxy)
+    with contextlib.closing(loop_for(plan.load)) as loop:
+        if not plan.proxied:
+            return run_session(_session(plan, None), loop)
+        from lb_client import proxy as _  # noqa: F401, PLC0415 -- only who asks for a proxy pays
+        from lb_client.cli.call_via import proxy_for  # noqa: PLC0415 -- the same
 
-
-def _run_through(plan: Plan, proxy: Proxy | None) -> Report:
-    # Not epoll, whose timeouts are rounded up to whole milliseconds: an open loop would send each call half a
-    # millisecond late. gRPC core polls its connections itself; the loop has two descriptors.
-    return run_session(
-        _session(plan, proxy), loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
-    )
+        interrupts.unwind()  # an Envoy has to be ended again
+        with proxy_for(plan.target, plan.cluster, plan.aim.zone) as proxy:
+            return run_session(_session(plan, proxy), loop)
 
 
 def _import_all() -> None:
@@ -137,6 +132,7 @@ async def _session(plan: Plan, proxy: Proxy | None) -> Report:
 
 
 async def _measure(plan: Plan, target: OpenTarget, question: Question, interruptible: Interruptible) -> Report:
+    from lb_client.cli.client_loop import give_way  # noqa: PLC0415 -- brings gRPC: help needs none of it
     from lb_client.ejections import can_be_seen  # noqa: PLC0415 -- help needs none of it
     from lb_client.history.sightings import Rejections  # noqa: PLC0415 -- help needs none of it
     from lb_client.measurement import Measurement  # noqa: PLC0415 -- brings gRPC: help needs none of it
@@ -177,6 +173,7 @@ async def _measure(plan: Plan, target: OpenTarget, question: Question, interrupt
     # What is there now stays: no collection goes through it while calls are measured.
     gc.freeze()
     gc.enable()
+    give_way(plan.load)
     interruptible.begin(stop=measurement.stop, cut=measurement.abort)
     with Rejections(measurement.seen):
         await _run_and_show(plan, measurement, target)
@@ -225,9 +222,11 @@ async def _run_and_show(plan: Plan, measurement: Measurement, target: OpenTarget
 
 
 async def _run_beside(measurement: Measurement, *beside: Coroutine[Any, Any, None]) -> None:
+    from lb_client.cli.client_loop import where_answers_come  # noqa: PLC0415 -- brings gRPC: help needs none of it
+
     tasks = [asyncio.create_task(one) for one in beside]
     try:
-        await measurement.run()
+        await where_answers_come(measurement.run())
     finally:
         for task in tasks:
             task.cancel()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lb_client.compare.result import Comparison
     from lb_client.proxy import EnvoyProxy
 
+_WALKER = "lb_client.cli.compare_walker"
 _NEEDED = {"helloworld.Greeter", "lbdemo.v1.Conversation"}
 
 
@@ -96,7 +97,7 @@ def _compare(target: str, cluster: str, requested: dict[str, Any]) -> Comparison
                         f"compare calls the built-in services, and cluster {cluster!r} does not serve "
                         f"{' and '.join(sorted(missing))}: start one without --service"
                     )
-                return Walk(proxy, meter, replicas, requested).run(ways, told)
+                return Walk(proxy, meter, replicas, requested, program=_WALKER).run(ways, told)
     except (ProxyError, ResolverError, MeterError, WalkError) as error:
         raise Failure(str(error)) from None
 

@@ -24,17 +24,15 @@ GRACE_S = 1.0
 MAX_WARNINGS = 10
 
 
-def run_session(
-    session: Coroutine[Any, Any, Result], *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-) -> Result:
-    """Run a session, which is `Interruptible`, on a loop of its own in the main thread.
+def run_session(session: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop | None = None) -> Result:
+    """Run a session, which is `Interruptible`, in the main thread, on `loop`, which is closed then, or one of its own.
 
     Before it Ctrl-C may leave at once; afterwards it is passed over.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the session had begun with what it is for.
     """
-    runner = asyncio.Runner(loop_factory=loop_factory)
+    runner = asyncio.Runner(loop_factory=None if loop is None else lambda: loop)
     try:
         with runner:
             return runner.run(session)
@@ -42,6 +40,7 @@ def run_session(
         raise KeyboardInterrupt from None
     finally:
         interrupts.pass_over()
+        session.close()  # if it has not even begun
 
 
 class Interruptible:

@@ -10,7 +10,7 @@ import tempfile
 from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from lb_client.compare.walker import Errand
+    from lb_client.compare.errand import Errand
 
 _END_S = 5.0
 
@@ -22,6 +22,10 @@ class WalkError(Exception):
 class WalkerClient:
     """One walker's process. A context manager: in the block it is warm and can be asked; leaving it ends it.
 
+    Args:
+        errand: What it is for.
+        program: The module that is run.
+
     Raises:
         WalkError: When entered: it cannot send a single call. When asked: it has ended.
 
@@ -29,8 +33,9 @@ class WalkerClient:
         connections: How many connections it has open, by the address that they were made to; empty if it cannot tell.
     """
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: Errand, program: str) -> None:
         self._errand = errand
+        self._program = program
         self.connections: dict[str, int] = {}
         self._process: subprocess.Popen[str] | None = None
         self._said: IO[str] | None = None
@@ -39,7 +44,7 @@ class WalkerClient:
         # A file, for nobody reads it meanwhile: a pipe would be full one day (GRPC_TRACE=all), and the walker wait.
         self._said = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(  # noqa: S603 -- our own module, and an errand made here
-            [sys.executable, "-m", "lb_client.compare.walker", self._errand.to_json()],
+            [sys.executable, "-m", self._program, self._errand.to_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lb_client.compare.client import WalkerClient
+from lb_client.compare.errand import Errand
 from lb_client.compare.meters import cpu_of
 from lb_client.compare.parts import Part, phase_of, shares
 from lb_client.compare.result import Comparison, Walked
 from lb_client.compare.tally import Tally, growth
-from lb_client.compare.walker import Errand
 from lb_client.membership import natural_key
 
 if TYPE_CHECKING:
@@ -45,15 +45,23 @@ class Walk:
         meter: Of the replicas that the proxy balances to.
         replicas: Their names by address.
         requested: `count`, `concurrency`, `streams`, `messages` and `deadline_s`.
+        program: The module that walks a way, in a process for each.
     """
 
     def __init__(
-        self, proxy: EnvoyProxy, meter: ReplicaMeter, replicas: dict[str, str], requested: dict[str, Any]
+        self,
+        proxy: EnvoyProxy,
+        meter: ReplicaMeter,
+        replicas: dict[str, str],
+        requested: dict[str, Any],
+        *,
+        program: str,
     ) -> None:
         self._proxy = proxy
         self._meter = meter
         self._replicas = dict(sorted(replicas.items(), key=lambda item: natural_key(item[1], item[0])))
         self._requested = requested
+        self._program = program
 
     def run(self, ways: Iterable[Way], told: Callable[[str, float], None] = lambda _text, _part: None) -> Comparison:
         """Walk these ways; `told` hears what is being done, and how much of it all is behind.
@@ -96,8 +104,7 @@ class Walk:
                 # Each comes first, second and last alike: what it finds in the caches is another's.
                 for walker in (*walkers[number % len(ways) :], *walkers[: number % len(ways)]):
                     tell(f"calls: {walker.way.title}")
-                    order = {"do": "calls", "count": count, "concurrency": asked["concurrency"]}
-                    walker.calls.append(self._part(walker, order))
+                    walker.calls.append(self._part(walker, {"do": "calls", "count": count}))
             for walker in walkers:
                 tell(f"streams: {walker.way.title}")
                 order = {"do": "streams", "streams": asked["streams"], "messages": asked["messages"]}
@@ -115,8 +122,15 @@ class Walk:
     def _begin(self, way: Way, stack: contextlib.ExitStack) -> _Walker:
         """Start the way's client, and count the connections that come of it."""
         entered, made = self._entered(way), self._upstream(way, "connections")
-        errand = Errand(way, self._entrance(way), self._replicas, self._requested["deadline_s"], os.getpid())
-        client = stack.enter_context(WalkerClient(errand))
+        errand = Errand(
+            way=way,
+            target=self._entrance(way),
+            replicas=self._replicas,
+            concurrency=self._requested["concurrency"],
+            deadline_s=self._requested["deadline_s"],
+            parent=os.getpid(),
+        )
+        client = stack.enter_context(WalkerClient(errand, self._program))
         entered, made = self._entered(way) - entered, growth(made, self._upstream(way, "connections"))
         if way.through == "direct":
             return _Walker(way, client, client.connections, ())

@@ -47,20 +47,19 @@ class Worker:
     Args:
         module: Its name.
         args: Of its command line.
-        as_command: Whether gRPC core is told there what it is told in processes of ours, such as `lbdemo call`; else
-            nothing, as in an application's.
+        as_command: Calls in flight if it is to be a process like that of `lbdemo call`; 0 for an application's. For
+            programs that have a channel.
         environ: More variables of its environment.
 
     Attributes:
         ready: What it said first.
     """
 
-    def __init__(
-        self, module: str, *args: str, as_command: bool = False, environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, module: str, *args: str, as_command: int = 0, environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(environ or {})}
         if as_command:
             core_environment.prepare(environ)
+            args = (*args, "--command", str(as_command))
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"tests.benchmarks.programs.{module}", *args],
             stdin=subprocess.PIPE,

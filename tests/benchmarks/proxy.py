@@ -29,6 +29,8 @@ NAME = "proxy"
 _SIDES = ("channel", "bare", "Envoy")
 _REPLICAS = 3
 _CALLS = {1: 150, 64: 2560}
+_PROCESSES = {1: 8, 64: 4}
+"""On each side, one after the other, each with nine rounds: what a virtual machine does for a while is in many."""
 _CLIENTS = (("sync", 1, False), ("aio", 1, False), ("aio", 1, True), ("aio", 64, False), ("aio", 64, True))
 """API, calls at once, and whether it is a process like that of `lbdemo call` and `lbdemo compare`."""
 _LINGER_S = 0.2
@@ -58,7 +60,7 @@ def _calls(
     scale: Scale, targets: Mapping[str, str], proxy: EnvoyProxy, *, api: str, concurrency: int, as_command: bool
 ) -> Iterator[Row]:
     calls = _CALLS[concurrency]
-    processes_each, rounds_each = scale.of(3, 1), scale.of(9, 9)
+    processes_each, rounds_each = scale.of(_PROCESSES[concurrency], 1), scale.of(9, 9)
     p50_us: dict[str, list[float]] = {side: [] for side in _SIDES}
     cpu_us: dict[str, list[float]] = {side: [] for side in _SIDES}
     failed = 0
@@ -67,7 +69,11 @@ def _calls(
             workers = {
                 side: stack.enter_context(
                     processes.Worker(
-                        "caller", "ours" if side == "channel" else "bare", api, target, as_command=as_command
+                        "caller",
+                        "ours" if side == "channel" else "bare",
+                        api,
+                        target,
+                        as_command=concurrency if as_command else 0,
                     )
                 )
                 for side, target in targets.items()

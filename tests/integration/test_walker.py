@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from backends.replica import Replica
 from backends.spec import ReplicaSpec
-from lb_client.compare import walker as walking
 from lb_client.compare.client import WalkerClient
-from lb_client.compare.walker import Errand
+from lb_client.compare.errand import Errand
 from lb_client.compare.ways import SINGLE
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_walker_that_logs_more_than_a_pipe_holds_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,8 +22,11 @@ async def test_walker_that_logs_more_than_a_pipe_holds_goes_on(monkeypatch: pyte
     monkeypatch.setenv("GRPC_TRACE", "http,http2_stream_state,call,api")
 
     def walk(address: str) -> tuple[int, int]:
-        with WalkerClient(Errand(SINGLE, address, {address: "r1"}, 10.0, os.getpid())) as walker:
-            done: int = walker.ask(do="calls", count=200, concurrency=1)["done"]
+        errand = Errand(
+            way=SINGLE, target=address, replicas={address: "r1"}, concurrency=1, deadline_s=10.0, parent=os.getpid()
+        )
+        with WalkerClient(errand, "lb_client.cli.compare_walker") as walker:
+            done: int = walker.ask(do="calls", count=200)["done"]
             assert walker._said is not None
             return done, os.fstat(walker._said.fileno()).st_size
 
@@ -32,14 +34,3 @@ async def test_walker_that_logs_more_than_a_pipe_holds_goes_on(monkeypatch: pyte
         done, logged = await asyncio.to_thread(walk, replica.address)
     assert done == 200
     assert logged > 64 * 1024
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a policy of Linux")
-def test_client_with_many_calls_at_once_gives_way_and_one_with_few_does_not() -> None:
-    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
-    try:
-        walking._give_way(yes=True)
-        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
-    finally:
-        walking._give_way(yes=False)
-    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}

@@ -7,6 +7,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from lb_client.cli.client_loop import give_way, loop_for, where_answers_come
 from lb_client.driver import CallDriver, Load
 from tests.benchmarks.programs.channels import METHOD, REQUEST, ChannelChoice, say_hello
 from tests.benchmarks.programs.talk import questions, say
@@ -58,13 +59,18 @@ def _blocking(channel: grpc.Channel) -> Callable[[int, int], Driven]:
     return drive
 
 
-def _asyncio(channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop) -> Callable[[int, int], Driven]:
+def _asyncio(
+    channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop, *, as_command: bool
+) -> Callable[[int, int], Driven]:
     """By the driver of `lbdemo call`, on a loop that runs all the time, as an application's does."""
 
     def drive(count: int, concurrency: int) -> Driven:
         latencies = _Latencies()
-        driver = CallDriver(channel, METHOD, REQUEST, latencies, Load(count=count, concurrency=concurrency))
-        asyncio.run_coroutine_threadsafe(driver.run(), loop).result()
+        load = Load(count=count, concurrency=concurrency)
+        if as_command:
+            give_way(load)
+        driving = CallDriver(channel, METHOD, REQUEST, latencies, load).run()
+        asyncio.run_coroutine_threadsafe(where_answers_come(driving), loop).result()
         return latencies.failed, latencies.median_s()
 
     return drive
@@ -72,7 +78,7 @@ def _asyncio(channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop) -> Call
 
 async def _answer_on_a_loop(choice: ChannelChoice) -> None:
     async with choice.open_aio() as channel:
-        await asyncio.to_thread(_answer, _asyncio(channel, asyncio.get_running_loop()))
+        await asyncio.to_thread(_answer, _asyncio(channel, asyncio.get_running_loop(), as_command=choice.command > 0))
 
 
 def _answer(drive: Callable[[int, int], Driven]) -> None:
@@ -92,7 +98,9 @@ def main() -> None:
         with choice.open() as channel:
             _answer(_blocking(channel))
         return
-    asyncio.run(_answer_on_a_loop(choice))
+    load = Load(concurrency=choice.command)
+    with asyncio.Runner(loop_factory=(lambda: loop_for(load)) if choice.command else None) as runner:
+        runner.run(_answer_on_a_loop(choice))
 
 
 if __name__ == "__main__":

@@ -27,21 +27,24 @@ class ChannelChoice:
         ours: Whether it is one of lb_client.
         aio: Whether it is for asyncio.
         target: A resolver target for ours; `ipv4:` and addresses, under round_robin, or one address, for a bare one.
+        command: Calls in flight if the process is to be like that of `lbdemo call`; 0 for an application's.
     """
 
     ours: bool
     aio: bool
     target: str
+    command: int = 0
 
     @classmethod
     def of_arguments(cls, args: Sequence[str] | None = None) -> ChannelChoice:
-        """From `(ours|bare) (sync|aio) TARGET`."""
+        """From `(ours|bare) (sync|aio) TARGET [--command CALLS]`."""
         parser = argparse.ArgumentParser()
         parser.add_argument("whose", choices=["ours", "bare"])
         parser.add_argument("api", choices=["sync", "aio"])
         parser.add_argument("target")
+        parser.add_argument("--command", type=int, default=0)
         given = parser.parse_args(args)
-        return cls(given.whose == "ours", given.api == "aio", given.target)
+        return cls(given.whose == "ours", given.api == "aio", given.target, given.command)
 
     @property
     def _bare_options(self) -> Sequence[tuple[str, Any]]:

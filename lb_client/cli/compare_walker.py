@@ -1,4 +1,4 @@
-"""A process that walks one way: warms up, then sends calls and streams as it is told, and says what its side has seen.
+"""A process of `lbdemo compare` that walks one way: warms up, sends calls and streams as told, says what it has seen.
 
 One JSON object a line: what to do on standard input, what came of it on standard output. It ends when its input does.
 A process for each way: what the client's CPU did belongs to that way, and no two ways share a connection.
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import json
-import os
 import resource
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lb_client.cli.client_loop import give_way, loop_for, where_answers_come
 from lb_client.compare.channels import ChannelRing, open_ring
+from lb_client.compare.errand import Errand
 from lb_client.compare.streams import converse, open_stream
-from lb_client.compare.ways import Way
 from lb_client.driver import CallDriver, Load
 from lb_client.leash import die_with
 from lb_client.membership import Member, Membership
@@ -39,55 +37,13 @@ _GREET = "/helloworld.Greeter/SayHello"
 _WARM_UP_S = 5.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Errand:
-    """What a walker is told at first.
-
-    Attributes:
-        way: Which way.
-        target: Where it begins: a target of ours, or `host:port`.
-        replicas: Name by address of everybody who may answer.
-        deadline_s: Of each call and of each stream.
-        parent: The process that it works for, and ends with.
-    """
-
-    way: Way
-    target: str
-    replicas: dict[str, str]
-    deadline_s: float
-    parent: int
-
-    def to_json(self) -> str:
-        """For the process's command line."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Errand:
-        """From there."""
-        told = json.loads(text)
-        return cls(**{**told, "way": Way(**told["way"])})
-
-
 def main() -> None:
     """Walk."""
     errand = Errand.from_json(sys.argv[1])
     die_with(errand.parent)
-    with asyncio.Runner() as runner, contextlib.suppress(asyncio.CancelledError):
+    load = Load(concurrency=errand.concurrency)
+    with asyncio.Runner(loop_factory=lambda: loop_for(load)) as runner, contextlib.suppress(asyncio.CancelledError):
         runner.run(_walk(errand))
-
-
-def _give_way(yes: bool) -> None:
-    """Have the kernel let who runs go on when an answer comes, or not. Linux only.
-
-    With more calls at once than processors, this process would run for each answer by itself, in the place of a replica
-    that is about to send more: it takes up to twice the CPU a call, and two thirds of the calls a second.
-    """
-    if sys.platform != "linux":
-        return
-    policy = os.SCHED_BATCH if yes else os.SCHED_OTHER
-    for thread in Path("/proc/self/task").iterdir():  # gRPC's, too: the policy is a thread's
-        with contextlib.suppress(OSError):  # it has ended, or a container forbids it
-            os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
 
 
 async def _walk(errand: Errand) -> None:
@@ -136,14 +92,15 @@ class _Walker:
         self._ring = ring
         self._latency = LatencyHistogram()
 
-    async def calls(self, *, count: int, concurrency: int) -> dict[str, Any]:
+    async def calls(self, *, count: int) -> dict[str, Any]:
         """Send so many; what came of these, and the latency of all so far."""
         recorder = CallRecorder()
         request = helloworld_pb2.HelloRequest(name="world").SerializeToString()
-        load = Load(count=count, concurrency=concurrency, deadline_s=self._errand.deadline_s)
-        _give_way(concurrency > (os.cpu_count() or 1))
+        load = Load(count=count, concurrency=self._errand.concurrency, deadline_s=self._errand.deadline_s)
+        give_way(load)
         cpu_s = _cpu_s()
-        run = await CallDriver(_as_channel(self._ring), _GREET, request, recorder, load).run()
+        driver = CallDriver(_as_channel(self._ring), _GREET, request, recorder, load)
+        run = await where_answers_come(driver.run())
         cpu_s = _cpu_s() - cpu_s
         self._latency.merge(recorder.latency)
         by_address = {address: tally.calls for (_, address), tally in recorder.backends.items() if address != NOBODY[1]}
@@ -161,12 +118,14 @@ class _Walker:
     async def streams(self, *, streams: int, messages: int) -> dict[str, Any]:
         """Hold so many conversations at once; what came of them."""
         cpu_s = _cpu_s()
-        tally = await converse(
-            open_stream(self._ring),
-            streams=streams,
-            messages=messages,
-            deadline_s=self._errand.deadline_s,
-            name=f"compare-{self._errand.way.key}",
+        tally = await where_answers_come(
+            converse(
+                open_stream(self._ring),
+                streams=streams,
+                messages=messages,
+                deadline_s=self._errand.deadline_s,
+                name=f"compare-{self._errand.way.key}",
+            )
         )
         return {
             "by_address": {address: number for address, number in tally.streams.items() if address},
