@@ -35,6 +35,11 @@ _PATHS = (
 # Every server that can be asked has some of these: named last, and only when there is nothing else.
 _INFRASTRUCTURE = ("grpc.", "lbdemo.v1.")
 
+_LOST = (grpc.StatusCode.INTERNAL, "Internal error from Core")
+"""What grpc.aio may make of a status that comes while a question is being sent, "no such method" above all:
+https://github.com/grpc/grpc/issues/36066."""
+_MORE_TRIES = 5
+
 
 class ReflectionError(Exception):
     """Root of what this module raises; `str()` is one line."""
@@ -204,7 +209,7 @@ class Reflection:
         paths = _PATHS if self._path is None else (self._path,)
         for path in paths:
             try:
-                answers = await self._converse(path, questions)
+                answers = await self._converse_at_last(path, questions)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                     continue
@@ -217,6 +222,18 @@ class Reflection:
             "the server does not offer reflection, so its methods cannot be looked up: have it serve reflection "
             "(Python: grpcio-reflection's enable_server_reflection)"
         )
+
+    async def _converse_at_last(
+        self, path: str, questions: Sequence[reflection_pb2.ServerReflectionRequest]
+    ) -> list[reflection_pb2.ServerReflectionResponse]:
+        """The same until the server's status is known, which at times is lost."""
+        for _ in range(_MORE_TRIES):
+            try:
+                return await self._converse(path, questions)
+            except grpc.aio.AioRpcError as error:
+                if (error.code(), error.details()) != _LOST:
+                    raise
+        return await self._converse(path, questions)
 
     async def _converse(
         self, path: str, questions: Sequence[reflection_pb2.ServerReflectionRequest]
