@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backends.poller_loop import PollerLoop, polled
+from tests.support.eventually import eventually
 from tests.support.poller import LONG_S, Poller, happens, here, run
 
 if TYPE_CHECKING:
@@ -251,10 +252,13 @@ def test_loop_that_wants_its_turn_has_it_before_the_next_event(loop: PollerLoop)
         ran: list[str] = []
         done = loop.create_future()
 
+        def heard() -> None:
+            assert loop._rest.is_over
+
         def first() -> None:
             loop.call_soon_threadsafe(ran.append, "the loop's own")
             poller.bring(second)
-            time.sleep(0.002)  # until the loop's thread has heard of it
+            eventually(heard)
 
         def second() -> None:
             ran.append("the next event")
