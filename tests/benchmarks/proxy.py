@@ -8,9 +8,11 @@ plane of this process, which no figure contains.
 
 from __future__ import annotations
 
+import enum
 import statistics
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,16 +30,56 @@ if TYPE_CHECKING:
 NAME = "proxy"
 _SIDES = ("channel", "bare", "Envoy")
 _REPLICAS = 3
-_CALLS = {1: 150, 64: 2560}
+_CALLS = {1: 150, 64: 5120}
 _PROCESSES = {1: 8, 64: 4}
 """On each side, one after the other, each with nine rounds: what a virtual machine does for a while is in many."""
-_CLIENTS = (("sync", 1, False), ("aio", 1, False), ("aio", 1, True), ("aio", 64, False), ("aio", 64, True))
-"""API, calls at once, and whether it is a process like that of `lbdemo call` and `lbdemo compare`."""
 _LINGER_S = 0.2
 _PAUSE_S = 0.15
 _AS_FAST = Bound(high=0.65)
 _AS_CHEAP = Bound(high=0.8)
 _SOON = Bound(high=25)
+
+
+class _Process(enum.StrEnum):
+    """The clients' processes: by the defaults of gRPC and of the kernel, under SCHED_BATCH, or as our commands' are."""
+
+    DEFAULT = "an application's"
+    GIVES_WAY = "an application's, giving way"
+    COMMAND = "like lbdemo call"
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """What both clients are.
+
+    Attributes:
+        api: Of gRPC.
+        concurrency: Calls at once.
+        process: The process of each.
+        limit: Of what this client is measured by: with one call at once the median latency, with 64 the CPU. None for
+            an asyncio application's latency: where Python is slow, a bare channel comes close to the bound by itself.
+    """
+
+    api: str
+    concurrency: int
+    process: _Process
+    limit: Bound | None
+
+    def worker(self, side: str, target: str) -> processes.Worker:
+        options = ("--gives-way",) if self.process is _Process.GIVES_WAY else ()
+        in_flight = self.concurrency if self.process is _Process.COMMAND else 0
+        whose = "ours" if side == "channel" else "bare"
+        return processes.Worker("caller", whose, self.api, target, *options, as_command=in_flight)
+
+
+_CLIENTS = (
+    _Client("sync", 1, _Process.DEFAULT, _AS_FAST),
+    _Client("aio", 1, _Process.DEFAULT, None),
+    _Client("aio", 1, _Process.COMMAND, _AS_FAST),
+    _Client("aio", 64, _Process.DEFAULT, _AS_CHEAP),
+    _Client("aio", 64, _Process.GIVES_WAY, _AS_CHEAP),
+    _Client("aio", 64, _Process.COMMAND, _AS_CHEAP),
+)
 
 
 def run(scale: Scale) -> Iterator[Row]:
@@ -50,34 +92,21 @@ def run(scale: Scale) -> Iterator[Row]:
                 "bare": "ipv4:" + ",".join(replica.address for replica in running),
                 "Envoy": proxy.address,
             }
-            for api, concurrency, as_command in _CLIENTS:
-                yield from _calls(scale, targets, proxy, api=api, concurrency=concurrency, as_command=as_command)
+            for client in _CLIENTS:
+                yield from _calls(scale, targets, proxy, client)
     with tempfile.TemporaryDirectory(prefix="lbb-", dir="/tmp") as name:
         yield from _changes(scale, Path(name))
 
 
-def _calls(
-    scale: Scale, targets: Mapping[str, str], proxy: EnvoyProxy, *, api: str, concurrency: int, as_command: bool
-) -> Iterator[Row]:
-    calls = _CALLS[concurrency]
+def _calls(scale: Scale, targets: Mapping[str, str], proxy: EnvoyProxy, client: _Client) -> Iterator[Row]:
+    calls, concurrency = _CALLS[client.concurrency], client.concurrency
     processes_each, rounds_each = scale.of(_PROCESSES[concurrency], 1), scale.of(9, 9)
     p50_us: dict[str, list[float]] = {side: [] for side in _SIDES}
     cpu_us: dict[str, list[float]] = {side: [] for side in _SIDES}
     failed = 0
     for _ in range(processes_each):
         with ExitStack() as stack:
-            workers = {
-                side: stack.enter_context(
-                    processes.Worker(
-                        "caller",
-                        "ours" if side == "channel" else "bare",
-                        api,
-                        target,
-                        as_command=concurrency if as_command else 0,
-                    )
-                )
-                for side, target in targets.items()
-            }
+            workers = {side: stack.enter_context(client.worker(side, target)) for side, target in targets.items()}
             for number in range(rounds_each):
                 for side in rotated(_SIDES, number):
                     envoy_s = cpu_of(proxy.pid)
@@ -91,11 +120,11 @@ def _calls(
         "concurrency": concurrency,
         "rounds": f"{processes_each}*{rounds_each}",
         "replicas": _REPLICAS,
-        "both clients": "like lbdemo call" if as_command else "an application's",
+        "both clients": str(client.process),
     }
     for what, values, bound in (
-        ("p50", p50_us, _AS_FAST if concurrency == 1 else None),
-        ("CPU per call, client and proxy", cpu_us, _AS_CHEAP if concurrency == 64 else None),
+        ("p50", p50_us, client.limit if concurrency == 1 else None),
+        ("CPU per call, client and proxy", cpu_us, client.limit if concurrency == 64 else None),
     ):
         envoy = values["Envoy"]
         for side, who, limit, note in (
@@ -105,7 +134,7 @@ def _calls(
             ratios = paired_ratios(values[side], envoy)
             yield Row(
                 benchmark=NAME,
-                what=f"{what}, {api}: {who} / through Envoy",
+                what=f"{what}, {client.api}: {who} / through Envoy",
                 inputs=inputs,
                 a=Side("client-side" if side == "channel" else side, statistics.median(values[side]), "µs"),
                 b=Side("Envoy", statistics.median(envoy), "µs"),

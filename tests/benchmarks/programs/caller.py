@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
+import sys
 import time
 from typing import TYPE_CHECKING
 
+import grpc
+import grpc.aio
+
 from lb_client.cli.client_loop import give_way, loop_for, where_answers_come
 from lb_client.driver import CallDriver, Load
-from tests.benchmarks.programs.channels import METHOD, REQUEST, ChannelChoice, say_hello
+from tests.benchmarks.programs.channels import METHOD, REQUEST, ChannelChoice, say_hello, say_hello_aio
 from tests.benchmarks.programs.talk import questions, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import grpc
-    import grpc.aio
 
     from lb_client.records import CallRecord
 
@@ -45,7 +47,7 @@ class _Latencies:
 
 
 def _blocking(channel: grpc.Channel) -> Callable[[int, int], Driven]:
-    """One call after the other; the asyncio driver's plain twin."""
+    """One call after the other."""
     call = say_hello(channel)
 
     def drive(count: int, _concurrency: int) -> Driven:
@@ -59,16 +61,39 @@ def _blocking(channel: grpc.Channel) -> Callable[[int, int], Driven]:
     return drive
 
 
-def _asyncio(
-    channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop, *, as_command: bool
-) -> Callable[[int, int], Driven]:
-    """By the driver of `lbdemo call`, on a loop that runs all the time, as an application's does."""
+def _asyncio(channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop) -> Callable[[int, int], Driven]:
+    """What an application does on its loop, which runs all the time: it awaits its calls, so many at once."""
+    call = say_hello_aio(channel)
+
+    def drive(count: int, concurrency: int) -> Driven:
+        latencies_s: list[float] = []
+        numbers = iter(range(count))
+
+        async def call_on() -> None:
+            for _ in numbers:
+                start_s = time.monotonic()
+                try:
+                    await call(REQUEST, timeout=5.0)
+                except grpc.aio.AioRpcError:
+                    continue
+                latencies_s.append(time.monotonic() - start_s)
+
+        async def all_at_once() -> None:
+            await asyncio.gather(*(call_on() for _ in range(concurrency)))
+
+        asyncio.run_coroutine_threadsafe(all_at_once(), loop).result()
+        return count - len(latencies_s), statistics.median(latencies_s) if latencies_s else None
+
+    return drive
+
+
+def _as_command(channel: grpc.aio.Channel, loop: asyncio.AbstractEventLoop) -> Callable[[int, int], Driven]:
+    """By the driver of `lbdemo call`."""
 
     def drive(count: int, concurrency: int) -> Driven:
         latencies = _Latencies()
         load = Load(count=count, concurrency=concurrency)
-        if as_command:
-            give_way(load)
+        give_way(load)
         driving = CallDriver(channel, METHOD, REQUEST, latencies, load).run()
         asyncio.run_coroutine_threadsafe(where_answers_come(driving), loop).result()
         return latencies.failed, latencies.median_s()
@@ -77,8 +102,9 @@ def _asyncio(
 
 
 async def _answer_on_a_loop(choice: ChannelChoice) -> None:
+    drive = _as_command if choice.command else _asyncio
     async with choice.open_aio() as channel:
-        await asyncio.to_thread(_answer, _asyncio(channel, asyncio.get_running_loop(), as_command=choice.command > 0))
+        await asyncio.to_thread(_answer, drive(channel, asyncio.get_running_loop()))
 
 
 def _answer(drive: Callable[[int, int], Driven]) -> None:
@@ -94,6 +120,8 @@ def _answer(drive: Callable[[int, int], Driven]) -> None:
 
 def main() -> None:
     choice = ChannelChoice.of_arguments()
+    if choice.gives_way and sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # gRPC's threads inherit it
     if not choice.aio:
         with choice.open() as channel:
             _answer(_blocking(channel))

@@ -28,23 +28,26 @@ class ChannelChoice:
         aio: Whether it is for asyncio.
         target: A resolver target for ours; `ipv4:` and addresses, under round_robin, or one address, for a bare one.
         command: Calls in flight if the process is to be like that of `lbdemo call`; 0 for an application's.
+        gives_way: Whether an application's process gives way to others (SCHED_BATCH).
     """
 
     ours: bool
     aio: bool
     target: str
     command: int = 0
+    gives_way: bool = False
 
     @classmethod
     def of_arguments(cls, args: Sequence[str] | None = None) -> ChannelChoice:
-        """From `(ours|bare) (sync|aio) TARGET [--command CALLS]`."""
+        """From `(ours|bare) (sync|aio) TARGET [--command CALLS] [--gives-way]`."""
         parser = argparse.ArgumentParser()
         parser.add_argument("whose", choices=["ours", "bare"])
         parser.add_argument("api", choices=["sync", "aio"])
         parser.add_argument("target")
         parser.add_argument("--command", type=int, default=0)
+        parser.add_argument("--gives-way", action="store_true")
         given = parser.parse_args(args)
-        return cls(given.whose == "ours", given.api == "aio", given.target, given.command)
+        return cls(given.whose == "ours", given.api == "aio", given.target, given.command, given.gives_way)
 
     @property
     def _bare_options(self) -> Sequence[tuple[str, Any]]:
