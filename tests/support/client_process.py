@@ -1,11 +1,11 @@
 """A program: a client process as `lbdemo call` is one, on the loop that suits its calls, with a channel of ours.
 
-    python -m tests.support.client_process [--plane-fails] CALLS IN_FLIGHT ADDRESS ADDRESS…
+    python -m tests.support.client_process [--plane-fails-for SECONDS] CALLS IN_FLIGHT ADDRESS ADDRESS…
 
-It calls all addresses but the last, then, when its registry has that one too, all of them; meanwhile its control plane
-fails again and again, if it is told so. One JSON object tells: the `loop`, the events `taken` on the polling thread,
-`answers` by replica before and after, how often the main thread `slept`, the `policies` of its threads, and how many
-`lives` of the control plane ended.
+It calls all addresses but the last, then, when its registry has that one too, all of them; or for so many seconds each
+time, while its control plane fails again and again. One JSON object tells: the `loop`, the events `taken` on the
+polling thread, `answers` by replica before and after, how often the main thread `slept`, the `policies` of its threads,
+and how many `lives` of the control plane ended.
 """
 
 from __future__ import annotations
@@ -112,15 +112,16 @@ class _Trouble:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--plane-fails", action="store_true")
+    parser.add_argument("--plane-fails-for", type=float)
     parser.add_argument("calls", type=int)
     parser.add_argument("in_flight", type=int)
     parser.add_argument("addresses", nargs="+")
     given = parser.parse_args()
-    load = Load(count=given.calls, concurrency=given.in_flight)
+    seconds: float | None = given.plane_fails_for
+    load = Load(count=None if seconds else given.calls, duration_s=seconds, concurrency=given.in_flight)
     trouble = _Trouble()
     with asyncio.Runner(loop_factory=lambda: loop_for(load)) as runner:
-        told = runner.run(_main(load, given.addresses, trouble if given.plane_fails else contextlib.nullcontext()))
+        told = runner.run(_main(load, given.addresses, trouble if seconds else contextlib.nullcontext()))
     print(json.dumps(told | {"lives": trouble.lives}))
 
 
