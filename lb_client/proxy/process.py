@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2.0
 
+_HEAR_S = 0.25
+"""A wait without end does not hear a signal that comes just before it begins: Python looks only before and after."""
+
 _PR_SET_PDEATHSIG = 1
 # Run by a fresh Python that becomes the program: the kernel ends it when its parent dies, even by SIGKILL. Envoy asks
 # for the same, but later than its parent may die.
@@ -77,8 +80,12 @@ class EnvoyProcess:
         return self._process.returncode if self._process is not None and self._over.is_set() else None
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for its end; False when it has not come in time."""
-        return self._over.wait(timeout_s)
+        """Wait for its end; False when it has not come in time. Ctrl-C is heard at once, or a moment later."""
+        if timeout_s is not None:
+            return self._over.wait(timeout_s)
+        while not self._over.wait(_HEAR_S):
+            pass
+        return True
 
     def stop(self, *, kill_after_s: float = KILL_AFTER_S) -> None:
         """End it, and return when it has ended. No error if it has ended by itself, or was never started."""
