@@ -56,14 +56,13 @@ class _Client:
         api: Of gRPC.
         concurrency: Calls at once.
         process: The process of each.
-        limit: Of what this client is measured by: with one call at once the median latency, with 64 the CPU. None for
-            an asyncio application's latency: where Python is slow, a bare channel comes close to the bound by itself.
+        limit: Of what this client is measured by: with one call at once the median latency, with 64 the CPU.
     """
 
     api: str
     concurrency: int
     process: _Process
-    limit: Bound | None
+    limit: Bound
 
     def worker(self, side: str, target: str) -> processes.Worker:
         options = ("--gives-way",) if self.process is _Process.GIVES_WAY else ()
@@ -74,7 +73,7 @@ class _Client:
 
 _CLIENTS = (
     _Client("sync", 1, _Process.DEFAULT, _AS_FAST),
-    _Client("aio", 1, _Process.DEFAULT, None),
+    _Client("aio", 1, _Process.DEFAULT, _AS_FAST),
     _Client("aio", 1, _Process.COMMAND, _AS_FAST),
     _Client("aio", 64, _Process.DEFAULT, _AS_CHEAP),
     _Client("aio", 64, _Process.GIVES_WAY, _AS_CHEAP),
