@@ -47,12 +47,10 @@ def test_a_wait_hears_of_a_signal_that_does_not_wake_it(process: EnvoyProcess) -
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            process.wait()
-    finally:
-        thread.join()
+    with pytest.raises(KeyboardInterrupt):
+        thread.start()
+        process.wait()
+    thread.join()
 
 
 def test_a_wait_ends_with_the_process(process: EnvoyProcess) -> None:
