@@ -47,9 +47,13 @@ def test_a_wait_hears_of_a_signal_that_does_not_wake_it(process: EnvoyProcess) -
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    with pytest.raises(KeyboardInterrupt):
+
+    def wait() -> None:
         thread.start()
         process.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        wait()
     thread.join()
 
 
