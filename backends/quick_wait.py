@@ -11,7 +11,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, KeysView
+    from collections.abc import Callable, Generator, Iterable, Iterator, KeysView
+    from contextvars import Context
 
 _KEYS: type[KeysView[Any]] = type({}.keys())
 _asyncios = asyncio.wait
@@ -39,16 +40,48 @@ async def wait(
     (task,) = fs
     if type(task) is not asyncio.Task:
         return await _asyncios(fs, return_when=return_when)
-    waiter = asyncio.get_running_loop().create_future()
-
-    def wake(_task: asyncio.Task[Any]) -> None:
-        if not waiter.done():  # cancelled, that is
-            waiter.set_result(None)
-
-    task.add_done_callback(wake)
-    try:
-        await waiter
-    except BaseException:
-        task.remove_done_callback(wake)
-        raise
+    if not task.done():
+        await _End(task)
     return {task}, set()
+
+
+class _End:
+    """The end of a task as a future that lasts as long and is cancelled without it; who awaits it gets no result.
+
+    What a task may await that is no `asyncio.Future` has this protocol. One awaits it, once.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_context", "_is_cancelled", "_task", "_wake")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self._asyncio_future_blocking = True
+        self._is_cancelled = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        try:
+            yield self
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # The task's own, that is: who is woken by a future gets what ended it.
+            if self._is_cancelled or not self._task.done():
+                raise
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._task.get_loop()
+
+    def add_done_callback(self, wake: Callable[[Any], object], *, context: Context) -> None:
+        self._wake, self._context = wake, context
+        self._task.add_done_callback(wake, context=context)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """As a future's: whether this will wake who awaits it. If not, the task has, by its end."""
+        self._is_cancelled = True
+        if not self._task.remove_done_callback(self._wake):
+            return False
+        loop = self.get_loop()
+        cancelled = loop.create_future()
+        cancelled.cancel(msg)
+        loop.call_soon(self._wake, cancelled, context=self._context)
+        return True

@@ -64,8 +64,8 @@ async def test_cancelled_waiter_leaves_the_task_alone(wait: Wait) -> None:
     task = asyncio.create_task(answer(event, 7))
     waiting = asyncio.create_task(wait({task: None}.keys(), return_when=asyncio.FIRST_COMPLETED))
     await asyncio.sleep(0.01)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    waiting.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
         await waiting
     assert not task.done()
     event.set()
@@ -93,6 +93,23 @@ async def test_waiter_that_is_cancelled_as_the_task_ends(wait: Wait) -> None:
         await waiting
     await asyncio.sleep(0.01)
     assert told == []
+
+
+async def test_waiter_that_is_closed_after_the_task_has_ended(wait: Wait) -> None:
+    task = asyncio.create_task(answer(asyncio.Event()))
+    went_on: list[bool] = []
+
+    async def waits() -> None:
+        await wait({task: None}.keys())
+        went_on.append(True)
+
+    coroutine = waits()
+    coroutine.send(None)
+    task.cancel()
+    await asyncio.sleep(0.01)
+    assert task.done()
+    coroutine.close()
+    assert went_on == []
 
 
 async def test_several_tasks(wait: Wait) -> None:
