@@ -17,7 +17,6 @@ import sys
 import threading
 from collections import deque
 from contextvars import Context, ContextVar, copy_context
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
@@ -43,6 +42,9 @@ and so with all that follow; but it may be stuck, and what it is stuck in may wa
 
 _set_running_loop = asyncio._set_running_loop  # noqa: SLF001 -- asyncio's, for whoever implements a loop
 
+_NONE: Any = object()
+"""In place of an argument."""
+
 _polled: ContextVar[bool] = ContextVar("polled")
 
 
@@ -58,6 +60,32 @@ def polled() -> Iterator[None]:
         yield
     finally:
         _polled.reset(token)
+
+
+def _kind_of_steps() -> type:
+    """The class of what a task has called soon for its next step; no module has a name for it."""
+
+    class Catcher:
+        caught: Any = None
+
+        def call_soon(self, callback: object, *, context: Context) -> None:  # noqa: ARG002 -- asyncio's signature
+            self.caught = callback
+
+        def get_debug(self) -> bool:
+            return False
+
+    async def never() -> None: ...
+
+    catcher, coroutine = Catcher(), never()
+    task = asyncio.Task(coroutine, loop=catcher)  # type: ignore[arg-type]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 -- as asyncio's own gather
+    coroutine.close()
+    return type(catcher.caught)
+
+
+# Once for the module: each is asked for a dozen times for a call.
+_Future, _Task = asyncio.Future, asyncio.Task
+_STEP, _BUILTIN, _CYTHON = _kind_of_steps(), type(len), type(_EVENT)
 
 
 class PollerLoop(LeanLoop):
@@ -84,11 +112,14 @@ class PollerLoop(LeanLoop):
         self._rest = _Rest(self._turn)
         super().__init__(self._rest)
         self._rest.clock = self.time
-        self._poller = 0  # the thread that runs callbacks instead of the loop's own
+        self._is_lent = False  # to a thread that runs callbacks instead of the loop's own
         self._threads = threading.local()  # which threads may
-        self._steps: deque[_Step] = deque()  # what it has to run
+        # What it has to run: callback and argument, and in which context.
+        self._steps: deque[tuple[Context, Callable[..., object], Any]] = deque()
         self._late: deque[Callable[[], object]] = deque()  # events that are the loop's own thread's to deal with
-        self._done: asyncio.Handle = _Step((Context(), _nothing, ()))  # type: ignore[assignment]
+        self._outside = Context()
+        self._done = asyncio.Handle(_nothing, (), self, self._outside)
+        self._nobodys = _NobodysHandle(_nothing, (), self, self._outside)
         self._holds_grpc = False
         self.taken = 0
 
@@ -131,7 +162,7 @@ class PollerLoop(LeanLoop):
     def stop(self) -> None:
         """As asyncio's."""
         super().stop()
-        if self._poller:
+        if self._is_lent:
             self._wake()
 
     def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None:
@@ -150,34 +181,25 @@ class PollerLoop(LeanLoop):
         """As asyncio's. An event of gRPC's is dealt with before this returns, unless the loop is busy, and stays so."""
         if callback is not self._event:
             return super().call_soon_threadsafe(callback, *args, context=context)
-        if self._takes_turn():
-            try:
-                self._take(callback, args)
-            finally:
-                self._turn.release()
-        else:
-            self._late.append(functools.partial(callback, *args))
-            try:
-                super().call_soon_threadsafe(self._run_late)
-            except RuntimeError:
-                if not self.is_closed():
-                    raise
-                # Whoever waited for it is gone, and gRPC's thread must not end by it.
-        return self._done
-
-    def _takes_turn(self) -> bool:
-        """Whether this thread has the turn now, in the place of a loop that rests."""
-        rest = self._rest
+        rest, turn = self._rest, self._turn
         # The loop's thread wants it, and events may follow each other without a gap; or it has not got to one before.
-        if rest.is_over or self._late or self._poller or self._is_plain:
-            return False
-        if not self._turn.acquire(False) and not self._gets_turn_in_time():
-            return False
-        # If it does not rest, it does not run.
-        if rest.lasts and (getattr(self._threads, "may", False) or self._comes_to_know_thread()):
-            return True
-        self._turn.release()
-        return False
+        is_wanted = rest.is_over or self._late or self._is_lent or self._is_plain
+        if not is_wanted and (turn.acquire(False) or self._gets_turn_in_time()):
+            try:
+                # If it does not rest, it does not run.
+                if rest.lasts and (getattr(self._threads, "may", False) or self._comes_to_know_thread()):
+                    self._take(callback, args)
+                    return self._done
+            finally:
+                turn.release()
+        self._late.append(functools.partial(callback, *args))
+        try:
+            super().call_soon_threadsafe(self._run_late)
+        except RuntimeError:
+            if not self.is_closed():
+                raise
+            # Whoever waited for it is gone, and gRPC's thread must not end by it.
+        return self._done
 
     def _gets_turn_in_time(self) -> bool:
         if not self._rest.is_rare and self._turn.acquire(timeout=_PATIENCE_S):
@@ -196,26 +218,38 @@ class PollerLoop(LeanLoop):
         self.lead()
         return True
 
-    def call_soon(
-        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], arg: Any = _NONE, *more: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        """As asyncio's."""
-        if self._poller != get_ident():
-            return super().call_soon(callback, *args, context=context)
-        if context is None:
-            context = copy_context()
+        """As asyncio's, and any number of arguments, too: to pack the one that callbacks of futures have is dear.
+
+        In place of the loop's thread what futures and tasks have called, if it is C's, is called with no handle made
+        for it: they let go of it. They give a context; whoever does so, too, with such a callback and nothing but a
+        future for it, gets a handle that refuses to be cancelled (RuntimeError).
+        """
+        if not self._is_lent:
+            return super().call_soon(callback, *_packed(arg, *more), context=context)
+        given, context = context, copy_context() if context is None else context
         if _polled not in context:
-            return super().call_soon_threadsafe(callback, *args, context=context)
-        step = _Step((context, callback, args))
-        self._steps.append(step)
-        return step  # type: ignore[return-value]  # a handle in all but its class, and no function is called to say so
+            return super().call_soon_threadsafe(callback, *_packed(arg, *more), context=context)
+        kind = type(callback)
+        if given is not None and (
+            kind is _STEP
+            if arg is _NONE
+            else (kind is _BUILTIN or kind is _CYTHON) and (type(arg) is _Future or type(arg) is _Task) and not more
+        ):
+            self._steps.append((context, callback, arg))
+            return self._nobodys
+        handle = asyncio.Handle(callback, _packed(arg, *more), self, context)
+        self._steps.append((self._outside, _run, handle))
+        return handle
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As asyncio's."""
         timer = super().call_at(when, callback, *args, context=context)
-        if self._poller and when < self._rest.until:
+        if self._is_lent and when < self._rest.until:
             self._wake()
         return timer
 
@@ -227,7 +261,7 @@ class PollerLoop(LeanLoop):
         """Deal with an event, and with all that it leads to, on the thread that has the turn and is not the loop's."""
         self.taken += 1
         self._rest.is_disturbed = True
-        self._poller = get_ident()
+        self._is_lent = True
         _set_running_loop(self)
         steps, left = self._steps, _MOST_AT_ONCE
         try:
@@ -239,10 +273,12 @@ class PollerLoop(LeanLoop):
                 self._tell(event, error)
             while steps and left:
                 left -= 1
-                context, callback, args = steps.popleft()
+                context, callback, arg = steps.popleft()
                 try:
-                    if callback is not None:  # cancelled
-                        context.run(callback, *args)
+                    if arg is _NONE:
+                        context.run(callback)
+                    else:
+                        context.run(callback, arg)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:  # noqa: BLE001 -- as above
@@ -251,7 +287,7 @@ class PollerLoop(LeanLoop):
             super().call_soon_threadsafe(_raise, error)
         finally:
             _set_running_loop(None)
-            self._poller = 0
+            self._is_lent = False
             if steps:
                 super().call_soon_threadsafe(self._run_rest)
 
@@ -262,31 +298,20 @@ class PollerLoop(LeanLoop):
     def _run_rest(self) -> None:
         """Have what was left of an event follow on the loop's own thread, as if it had been called soon there."""
         while self._steps:
-            super().call_soon(_run, self._steps.popleft())
+            context, callback, arg = self._steps.popleft()
+            super().call_soon(callback, *_packed(arg), context=context)
 
     def _tell(self, callback: object, error: BaseException) -> None:
         self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
 
 
-class _Step(list[Any]):
-    """A callback that waits for the polling thread: [context, callback, arguments].
-
-    To whoever called `call_soon` it is a handle as asyncio's. A list, because there are many and it is the fastest.
-    """
+class _NobodysHandle(asyncio.Handle):
+    """The handle of every callback for which none was made."""
 
     __slots__ = ()
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def cancel(self) -> None:
-        self[:] = (self[0], None, ())
-
-    def cancelled(self) -> bool:
-        return self[1] is None
-
-    def get_context(self) -> Context:
-        context: Context = self[0]
-        return context
+        raise RuntimeError("what looks like a future's own callback cannot be cancelled: have a function call it")
 
 
 class _Rest(selectors.DefaultSelector):
@@ -343,10 +368,13 @@ def _is_of_grpc(callback: object) -> bool:
     return type(getattr(getattr(callback, "func", None), "__self__", None)).__name__ == "PollerCompletionQueue"
 
 
-def _run(step: _Step) -> None:
-    context, callback, args = step
-    if callback is not None:
-        context.run(callback, *args)
+def _packed(arg: Any, *more: Any) -> tuple[Any, ...]:
+    return () if arg is _NONE else (arg, *more)
+
+
+def _run(handle: asyncio.Handle) -> None:
+    if not handle.cancelled():
+        handle._run()  # noqa: SLF001 -- asyncio's, for whoever implements a loop
 
 
 def _nothing() -> None:

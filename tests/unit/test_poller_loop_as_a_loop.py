@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,6 +131,61 @@ def test_callback_can_be_cancelled(loop: PollerLoop) -> None:
     run(loop, main)
     assert ran == ["not"]
     assert told == []
+
+
+def test_callback_of_a_future_can_be_cancelled_by_who_called_it_soon(loop: PollerLoop) -> None:
+    """Unless it is as futures and tasks of C call theirs: for those no handle is made."""
+    ran: list[object] = []
+
+    async def main(poller: Poller) -> None:
+        future = loop.create_future()
+
+        def event() -> None:
+            with polled():
+                context = copy_context()
+                loop.call_soon(ran.append, future).cancel()
+                loop.call_soon(lambda future: ran.append((future,)), future, context=context).cancel()
+                loop.call_soon(ran.clear, context=context).cancel()
+                loop.call_soon(print, future, future, context=context).cancel()
+                kept = loop.call_soon(ran.append, future, context=context)
+            with pytest.raises(RuntimeError, match="have a function call it"):
+                kept.cancel()
+            assert not kept.cancelled()
+
+        await asyncio.to_thread(poller.bring_and_wait, event)
+        assert ran == [future]
+
+    run(loop, main)
+
+
+def test_callbacks_take_any_arguments_and_their_context_in_order(loop: PollerLoop) -> None:
+    ran: list[object] = []
+    said: ContextVar[str] = ContextVar("said")
+
+    async def main(poller: Poller) -> None:
+        def event() -> None:
+            with polled():
+                said.set("there")
+                context = copy_context()
+                said.set("here")
+                loop.call_soon(lambda: ran.append(said.get()), context=context)
+                loop.call_soon(lambda *args: ran.append((args, said.get())), 1, None, 3)
+                done = loop.create_future()
+                done.add_done_callback(lambda future: ran.append((future.result(), said.get())), context=context)
+                done.add_done_callback(ran.append)
+                done.set_result(7)
+                loop.call_soon(ran.append, "last")
+
+        await asyncio.to_thread(poller.bring_and_wait, event)
+
+    run(loop, main)
+    assert [each for each in ran if not isinstance(each, asyncio.Future)] == [
+        "there",
+        ((1, None, 3), "here"),
+        (7, "there"),
+        "last",
+    ]
+    assert isinstance(ran[3], asyncio.Future)
 
 
 def test_loop_can_be_stopped_from_the_polling_thread(loop: PollerLoop) -> None:
