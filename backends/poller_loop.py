@@ -17,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from contextvars import Context, ContextVar, copy_context
+from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
@@ -62,6 +63,15 @@ def polled() -> Iterator[None]:
         _polled.reset(token)
 
 
+class _NobodysHandle(asyncio.Handle):
+    """The handle of every callback for which none was made."""
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        raise RuntimeError("what looks like a future's own callback cannot be cancelled: have a function call it")
+
+
 def _kind_of_steps() -> type:
     """The class of what a task has called soon for its next step; no module has a name for it."""
 
@@ -80,7 +90,8 @@ def _kind_of_steps() -> type:
     task = asyncio.Task(coroutine, loop=catcher)  # type: ignore[arg-type]
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 -- as asyncio's own gather
     coroutine.close()
-    return type(catcher.caught)
+    kind, catcher.caught = type(catcher.caught), None  # which holds the task, and it the catcher
+    return kind if kind is not MethodType else _NobodysHandle  # asyncio without its part in C, whose steps are common
 
 
 # Once for the module: each is asked for a dozen times for a call.
@@ -291,6 +302,12 @@ class PollerLoop(LeanLoop):
             if steps:
                 super().call_soon_threadsafe(self._run_rest)
 
+    def _process_events(self, event_list: list[tuple[selectors.SelectorKey, int]]) -> None:
+        super()._process_events(event_list)  # type: ignore[misc]
+        if self._steps:
+            # A signal's handler, which runs while the loop rests, called soon as the polling thread left.
+            self._run_rest()
+
     def _run_late(self) -> None:
         event = self._late.popleft()
         event()
@@ -303,15 +320,6 @@ class PollerLoop(LeanLoop):
 
     def _tell(self, callback: object, error: BaseException) -> None:
         self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
-
-
-class _NobodysHandle(asyncio.Handle):
-    """The handle of every callback for which none was made."""
-
-    __slots__ = ()
-
-    def cancel(self) -> None:
-        raise RuntimeError("what looks like a future's own callback cannot be cancelled: have a function call it")
 
 
 class _Rest(selectors.DefaultSelector):

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, KeysView
     from contextvars import Context
+
+_PYTHONS = CoroutineType
+"""gRPC's coroutines, which are Cython's, are of another type."""
 
 _KEYS: type[KeysView[Any]] = type({}.keys())
 _asyncios = asyncio.wait
@@ -34,14 +38,16 @@ async def wait(
     timeout: float | None = None,  # noqa: ASYNC109 -- asyncio's signature
     return_when: str = asyncio.ALL_COMPLETED,
 ) -> tuple[set[asyncio.Task[Any]], set[asyncio.Task[Any]]]:
-    """As asyncio's, and by asyncio's unless it is for a dictionary's only key, a task, for as long as it takes."""
+    """As asyncio's, and by asyncio's unless it is for a dictionary's only key, a task of gRPC's, however long it takes.
+
+    How it ended counts as looked at, as gRPC does next: Python will not say that its error was never retrieved.
+    """
     if not isinstance(fs, _KEYS) or timeout is not None or len(fs) != 1:
         return await _asyncios(fs, timeout=timeout, return_when=return_when)
     (task,) = fs
-    if type(task) is not asyncio.Task:
+    if type(task) is not asyncio.Task or type(task.get_coro()) is _PYTHONS:
         return await _asyncios(fs, return_when=return_when)
-    if not task.done():
-        await _End(task)
+    await _End(task)
     return {task}, set()
 
 
@@ -61,12 +67,11 @@ class _End:
     def __await__(self) -> Generator[Any, Any, None]:
         try:
             yield self
-        except GeneratorExit:
-            raise
         except BaseException:
             # The task's own, that is: who is woken by a future gets what ended it.
             if self._is_cancelled or not self._task.done():
                 raise
+            del self  # the error knows this frame, this the task, and the task the error
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._task.get_loop()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backends import poller_loop
 from backends.poller_loop import PollerLoop, polled
 from tests.support.poller import LONG_S, Poller, happens, here, run
 
@@ -136,6 +137,8 @@ def test_callback_can_be_cancelled(loop: PollerLoop) -> None:
 def test_callback_of_a_future_can_be_cancelled_by_who_called_it_soon(loop: PollerLoop) -> None:
     """Unless it is as futures and tasks of C call theirs: for those no handle is made."""
     ran: list[object] = []
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
 
     async def main(poller: Poller) -> None:
         future = loop.create_future()
@@ -156,6 +159,7 @@ def test_callback_of_a_future_can_be_cancelled_by_who_called_it_soon(loop: Polle
         assert ran == [future]
 
     run(loop, main)
+    assert told == []
 
 
 def test_callbacks_take_any_arguments_and_their_context_in_order(loop: PollerLoop) -> None:
@@ -186,6 +190,18 @@ def test_callbacks_take_any_arguments_and_their_context_in_order(loop: PollerLoo
         "last",
     ]
     assert isinstance(ran[3], asyncio.Future)
+
+
+def test_what_is_called_soon_as_the_polling_thread_leaves_is_not_left_behind(loop: PollerLoop) -> None:
+    """By a signal's handler, which looked while the loop was lent. Here as it is found afterwards."""
+    ran = threading.Event()
+
+    async def main(_poller: Poller) -> None:
+        loop._steps.append((copy_context(), ran.set, poller_loop._NONE))
+        await asyncio.sleep(0.01)
+        assert ran.is_set()
+
+    run(loop, main)
 
 
 def test_loop_can_be_stopped_from_the_polling_thread(loop: PollerLoop) -> None:
