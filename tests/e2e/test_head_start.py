@@ -89,9 +89,9 @@ def test_ctrl_c_cuts_the_wait_for_it_short_and_nothing_is_held(tmp_path: Path) -
         "import os, signal, socket, threading\n"
         "head_start.give_up()\n"
         "head_start._begun, silent = socket.socketpair()\n"  # one that never gets ready
-        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "from backends import cluster\n"
-        "try: cluster.up('default', replicas=1)\n"
+        "ctrl_c = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))\n"
+        "try: ctrl_c.start(); cluster.up('default', replicas=1)\n"
         "except KeyboardInterrupt: print('interrupted', cluster.runs('default'))\n"
         "silent.close()\n"
     )
