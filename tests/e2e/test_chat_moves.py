@@ -73,7 +73,11 @@ async def test_rooms_leave_replicas_that_drain(target: str) -> None:
             await run("scale", "1")
             await aeventually(lambda: _expect(all(person.replica == "r1" for person in party.people), "not all on r1"))
         await expect_whole(party, said)
-        assert {move.to for move in party.moved()} <= {"r1", "r2"}
+        # Whichever of the two is heard of first: a room may go by the other, but to none from which it has come.
+        for person in party.people:
+            left = [event.came_from for event in person.of_kind(Moved) if isinstance(event, Moved)]
+            assert "r1" not in left
+            assert len(left) == len(set(left)), f"{person!r}"
 
 
 async def test_rooms_survive_the_kill_of_their_replica_and_nothing_acknowledged_is_lost(target: str) -> None:
