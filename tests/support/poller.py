@@ -7,14 +7,20 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from backends.poller_loop import PollerLoop
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from backends.poller_loop import PollerLoop
+    from collections.abc import Awaitable, Callable, Iterator
 
 LONG_S = 10.0
+
+
+def a_loop() -> Iterator[PollerLoop]:
+    """As a fixture: a loop to which a `Poller` brings events, closed afterwards."""
+    loop = PollerLoop(happens)
+    yield loop
+    loop.close()
 
 
 class Poller:

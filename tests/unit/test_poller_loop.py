@@ -10,23 +10,15 @@ import functools
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from backends.poller_loop import PollerLoop, polled
 from tests.support.eventually import eventually
-from tests.support.poller import LONG_S, Poller, happens, here, run
+from tests.support.poller import LONG_S, Poller, a_loop, happens, here, run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def loop() -> Iterator[PollerLoop]:
-    loop = PollerLoop(happens)
-    yield loop
-    loop.close()
+loop = pytest.fixture(a_loop)
 
 
 def test_event_and_what_it_leads_to_run_on_the_polling_thread(loop: PollerLoop) -> None:
